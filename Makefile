@@ -1,0 +1,72 @@
+# Casement. `make` builds ./casement, `make check` runs the unit tests, `make test` everything, `make run` the main job.
+CC ?= cc
+CFLAGS ?= -O2 -g
+PREFIX ?= /usr/local
+PACKAGES := libslirp liburing zlib
+VERSION := 0.1.0
+
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
+CPPFLAGS += -Iinclude -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCASEMENT_VERSION='"$(VERSION)"'
+BASE_CFLAGS := -std=c17 -pthread -fno-strict-aliasing -fstack-protector-strong $(WARNINGS)
+PKG_CFLAGS = $(shell pkg-config --cflags $(PACKAGES))
+LIBS = $(shell pkg-config --libs $(PACKAGES)) -pthread
+
+ASAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+TSAN := -O1 -g -fsanitize=thread
+
+SOURCES := $(sort $(wildcard vmm/*.c vmm/*/*.c devices/*/*.c firmware/*.c))
+LIBRARY_SOURCES := $(filter-out vmm/main.c,$(SOURCES))
+TEST_HELPERS := $(sort $(wildcard tests/unit/fake*.c))
+UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
+RACE_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/race_*.c)))
+
+all: casement
+
+casement: $(SOURCES:%.c=build/release/%.o)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# One build folder per flavour; every object names its headers in a .d file.
+define flavour
+build/$(1)/%.o: %.c Makefile
+	@mkdir -p $$(@D)
+	$$(CC) $$(CPPFLAGS) $$(PKG_CFLAGS) $$(BASE_CFLAGS) $(2) -MMD -MP -c -o $$@ $$<
+build/$(1)/libcasement.a: $$(LIBRARY_SOURCES:%.c=build/$(1)/%.o)
+	@rm -f $$@
+	@$$(AR) rcs $$@ $$^
+build/$(1)/test/%: build/$(1)/tests/unit/%.o $$(TEST_HELPERS:%.c=build/$(1)/%.o) build/$(1)/libcasement.a
+	@mkdir -p $$(@D)
+	$$(CC) $(2) -o $$@ $$^ $$(LIBS) -lcmocka
+endef
+$(eval $(call flavour,release,$(CFLAGS)))
+$(eval $(call flavour,asan,$(ASAN)))
+$(eval $(call flavour,tsan,$(TSAN)))
+.SECONDARY:
+-include $(shell find build -name '*.d' 2>/dev/null)
+
+check: $(UNIT_TESTS:%=build/asan/test/%) $(RACE_TESTS:%=build/tsan/test/%)
+	tests/unit/run $^
+
+# One program: make build/asan/test/test_bus, or, built and run: make unit TEST=test_bus
+unit: build/asan/test/$(TEST)
+	tests/unit/run $<
+
+test: casement
+	tests/run $(SUITE)
+
+format:
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+lint:
+	tests/lint
+
+run:
+	tools/run
+docs: casement
+	./casement config --reference >docs/options.md
+
+install: casement
+	install -D -m 755 casement $(DESTDIR)$(PREFIX)/bin/casement
+
+clean:
+	rm -rf build casement
+
+.PHONY: all check unit test format lint run docs install clean

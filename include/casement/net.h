@@ -1,0 +1,63 @@
+/*
+ * Network back ends: packets between a guest's network card and the world. The card knows descriptors and offloads,
+ * the back end knows bytes. Both live on one loop, so there is no lock between them.
+ */
+#ifndef CASEMENT_NET_H
+#define CASEMENT_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "casement/error.h"
+#include "casement/loop.h"
+
+#define NET_FRAME_MAX 65550     /* the largest frame: 64 KiB of IP and the Ethernet header */
+
+struct net_backend;
+
+/* The card's side, called by the back end on the loop's thread. */
+struct net_card {
+    /*
+     * A frame for the guest, without vnet header or checksum offload (checksums are complete). false: no buffer
+     * now; the frame stays the back end's, which tries again after net_backend_ready() or drops it.
+     */
+    bool (*receive)(void *card, const uint8_t *frame, size_t length);
+    void *opaque;
+};
+
+struct net_backend_ops {
+    /* Joins the loop, on its thread or before it runs. From now on frames may arrive. 0 or -errno. */
+    int (*attach)(struct net_backend *backend, struct loop *loop, const struct net_card *card);
+    /* Leaves the loop, on its thread or after it ended. */
+    void (*detach)(struct net_backend *backend);
+    /* A complete Ethernet frame from the guest (segmentation and checksums are done). Never blocks; may drop. */
+    void (*send)(struct net_backend *backend, const uint8_t *frame, size_t length);
+    /* The guest has receive buffers again. */
+    void (*ready)(struct net_backend *backend);
+    void (*destroy)(struct net_backend *backend);
+};
+struct net_backend {
+    const struct net_backend_ops *ops;
+    uint16_t mtu;
+};
+
+/* One port of the host that leads into the guest. */
+struct net_forward {
+    bool udp;
+    char host_address[46];      /* numeric; empty: 127.0.0.1 */
+    uint16_t host_port, guest_port;
+};
+
+/* User-mode network (libslirp): 10.0.2.0/24, gateway .2, name server .3, guest .15. No privilege. */
+struct net_user_options {
+    const struct net_forward *forwards;
+    unsigned forward_count;
+    const char *host_name;      /* told to the guest by DHCP; NULL: none */
+    bool restricted;            /* no way out, forwards only */
+};
+/* A forward whose port is taken fails here, before the guest runs, with a text that names it. */
+int net_user_create(const struct net_user_options *options, struct net_backend **backend, struct error *error);
+
+#endif
