@@ -1,6 +1,7 @@
 /* The event loop (see loop.h): poll(), because libraries that live on it bring a new set of descriptors each time. */
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
