@@ -306,8 +306,10 @@ void loop_unhook(struct loop *loop, struct loop_hook *hook)
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t deadline_ns)
 {
     pthread_mutex_lock(&loop->lock);
+    if (timer->removing)
+        deadline_ns = 0; /* its own callback, while loop_timer_remove() waits for that to end */
     timer->deadline_ns = deadline_ns;
-    if (!timer->linked) {
+    if (!timer->linked && !timer->removing) {
         timer->linked = true;
         timer->next = loop->timers;
         loop->timers = timer;
@@ -327,8 +329,10 @@ void loop_timer_remove(struct loop *loop, struct loop_timer *timer)
         }
     timer->linked = false;
     timer->deadline_ns = 0;
+    timer->removing = true;
     while (loop->expiring == timer && !loop_is_current(loop))
         pthread_cond_wait(&loop->ran, &loop->lock);
+    timer->removing = false;
     pthread_mutex_unlock(&loop->lock);
 }
 

@@ -46,8 +46,8 @@ struct loop_timer {
     void (*expired)(void *opaque); /* runs on the loop's thread */
     void *opaque;
     int64_t deadline_ns;           /* 0: not set */
-    struct loop_timer *next;       /* the loop's */
-    bool linked;
+    struct loop_timer *next;       /* the loop's, as what follows */
+    bool linked, removing;
 };
 /* Sets (or moves) the deadline, or takes it away with 0. Any thread. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t deadline_ns);

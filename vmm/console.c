@@ -1,0 +1,124 @@
+/* The serial port's other end (see console.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "casement/log.h"
+#include "console.h"
+
+#define RETRY_NS INT64_C(10000000)
+
+/* Keys reach the guest one by one; Ctrl-C stays the host's and presses the power button. */
+static void take_terminal(struct console *console)
+{
+    struct termios raw;
+
+    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &console->saved) < 0)
+        return;
+    raw = console->saved;
+    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    raw.c_iflag &= ~(tcflag_t)(ICRNL | IXON);
+    console->terminal = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+}
+
+int console_open(struct console *console, const char *target, struct error *error)
+{
+    console->out = -1;
+    console->in.fd = -1;
+    if (!strcmp(target, "none"))
+        return 0;
+    if (!strcmp(target, "stdio")) {
+        console->out = STDOUT_FILENO;
+        console->in.fd = STDIN_FILENO;
+        return 0;
+    }
+    console->out = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (console->out < 0)
+        return error_set(error, errno, "--serial %s: cannot be written: %s; name a file in a folder that is writable",
+                         target, strerror(errno));
+    console->owns_out = true;
+    return 0;
+}
+
+void console_output(void *opaque, const uint8_t *bytes, size_t length)
+{
+    struct console *console = opaque;
+
+    while (length && console->out >= 0) {
+        ssize_t written = write(console->out, bytes, length);
+
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return; /* nobody reads any more: the guest's own output is not worth stopping it */
+        bytes += written;
+        length -= (size_t)written;
+    }
+}
+
+/* Gives the guest what it takes; the rest waits, and standard input with it. */
+static void feed(struct console *console)
+{
+    size_t taken = serial_input(console->serial, console->pending, console->pending_count);
+
+    console->pending_count -= taken;
+    memmove(console->pending, console->pending + taken, console->pending_count);
+    /* A descriptor that is not asked for anything still reports its end, over and over: leave it out instead. */
+    console->in.fd = console->pending_count ? -1 : STDIN_FILENO;
+    if (console->pending_count)
+        loop_timer_set(console->loop, &console->retry, clock_ns() + RETRY_NS);
+}
+
+static void retry_expired(void *opaque)
+{
+    feed(opaque);
+}
+
+static void input_ready(void *opaque, short events)
+{
+    struct console *console = opaque;
+    ssize_t count;
+
+    (void)events;
+    if (console->pending_count)
+        return;
+    count = read(STDIN_FILENO, console->pending, sizeof console->pending);
+    if (count <= 0) {
+        if (count < 0 && (errno == EINTR || errno == EAGAIN))
+            return;
+        loop_unwatch(console->loop, &console->in); /* the end of the input, not of the machine */
+        console->watched = false;
+        return;
+    }
+    console->pending_count = (size_t)count;
+    feed(console);
+}
+
+void console_connect(struct console *console, struct serial *serial, struct loop *loop)
+{
+    console->serial = serial;
+    console->loop = loop;
+    if (console->in.fd < 0)
+        return;
+    take_terminal(console);
+    console->retry = (struct loop_timer){.expired = retry_expired, .opaque = console};
+    console->in.events = POLLIN;
+    console->in.ready = input_ready;
+    console->in.opaque = console;
+    loop_watch(loop, &console->in);
+    console->watched = true;
+}
+
+void console_close(struct console *console)
+{
+    if (console->watched)
+        loop_unwatch(console->loop, &console->in);
+    if (console->loop)
+        loop_timer_remove(console->loop, &console->retry);
+    if (console->terminal)
+        tcsetattr(STDIN_FILENO, TCSANOW, &console->saved);
+    if (console->owns_out)
+        close(console->out);
+    console->out = -1;
+}

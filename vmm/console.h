@@ -1,0 +1,35 @@
+/* The serial port's other end: standard input and output, a file, or nothing. */
+#ifndef CASEMENT_CONSOLE_H
+#define CASEMENT_CONSOLE_H
+
+#include <stdbool.h>
+#include <termios.h>
+
+#include "casement/chipset.h"
+#include "casement/error.h"
+#include "casement/loop.h"
+
+struct console {
+    struct serial *serial;
+    struct loop *loop;
+    int out; /* -1: nowhere */
+    bool owns_out;
+    bool terminal;
+    struct termios saved;
+    struct loop_watch in;
+    bool watched;
+    struct loop_timer retry; /* the guest reads slowly: input waits */
+    unsigned char pending[256];
+    size_t pending_count;
+};
+
+/* Opens "stdio", "none", or a file, which is emptied first. 0, or -errno with a text. */
+int console_open(struct console *console, const char *target, struct error *error);
+/* What serial_options.output is: opaque is the console. */
+void console_output(void *opaque, const uint8_t *bytes, size_t length);
+/* From now on standard input reaches the guest, if it is the target. Before the loop runs. */
+void console_connect(struct console *console, struct serial *serial, struct loop *loop);
+/* After the loop ended. Restores the terminal. Safe after a failed open. */
+void console_close(struct console *console);
+
+#endif

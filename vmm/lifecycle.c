@@ -1,0 +1,311 @@
+/* From power-on to the exit status: signals, control commands, resets, faults. Everything here runs on the main thread.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "casement/bytes.h"
+#include "casement/log.h"
+#include "casement/pci.h"
+#include "exit_codes.h"
+#include "machine.h"
+
+#define SECOND_NS INT64_C(1000000000)
+/* A guest whose screen sleeps takes the first press for a wake-up (platform contract 10). */
+#define SECOND_PRESS_NS (15 * SECOND_NS)
+
+static void finish(struct machine *m, int exit_code)
+{
+    m->exit_code = exit_code;
+    vcpus_request_pause(m->vcpus);
+    loop_quit(m->main_loop);
+}
+
+static void tell(struct machine *m, unsigned event)
+{
+    atomic_fetch_or(&m->events, event);
+    vcpus_request_pause(m->vcpus);
+    loop_post(m->main_loop, &m->event_task);
+}
+
+void lifecycle_power(void *opaque, enum power_request request, const char *source)
+{
+    log_info("%s by the guest (%s)", request == POWER_RESET ? "reset" : "power-off", source);
+    tell(opaque, request == POWER_RESET ? EVENT_RESET : EVENT_POWER_OFF);
+}
+
+void lifecycle_fault(void *opaque, enum vcpu_fault fault, const char *text)
+{
+    struct machine *m = opaque;
+
+    pthread_mutex_lock(&m->fault_lock);
+    if (!m->fault_text[0])
+        snprintf(m->fault_text, sizeof m->fault_text, "%s", text);
+    pthread_mutex_unlock(&m->fault_lock);
+    tell(m, fault == VCPU_TRIPLE_FAULT ? EVENT_TRIPLE_FAULT : EVENT_INTERNAL_ERROR);
+}
+
+/* Every device, chip and vCPU as at power-on; RAM keeps its content (platform contract 10). */
+static void reset(struct machine *m)
+{
+    struct error error;
+
+    vcpus_pause(m->vcpus);
+    /* What a vCPU asked for before it stood still belongs to the life that ends here. */
+    atomic_store(&m->events, 0);
+    pci_bus_reset(m->board.pci);
+    board_reset(&m->board);
+    kvm_vm_reset(m->vm);
+    if (vcpus_reset(m->vcpus) < 0 || machine_load_kernel(m, &error) < 0) {
+        log_error("the machine cannot be reset: %s", m->config->kernel ? error.text : "KVM refuses");
+        finish(m, EXIT_CODE_FAILED);
+        return;
+    }
+    m->resets++;
+    vcpus_resume(m->vcpus);
+}
+
+static void on_triple_fault(struct machine *m)
+{
+    char text[sizeof m->fault_text];
+
+    vcpus_pause(m->vcpus);
+    pthread_mutex_lock(&m->fault_lock);
+    memcpy(text, m->fault_text, sizeof text);
+    m->fault_text[0] = 0;
+    pthread_mutex_unlock(&m->fault_lock);
+    if (m->config->on_triple_fault == CONFIG_RESET) {
+        log_warning("%s; the machine is reset", text);
+        reset(m);
+    } else {
+        log_error("%s; the machine ends", text);
+        finish(m, EXIT_CODE_CRASHED);
+    }
+}
+
+static void on_events(void *opaque)
+{
+    struct machine *m = opaque;
+    unsigned events = atomic_exchange(&m->events, 0);
+
+    if (events & EVENT_INTERNAL_ERROR) {
+        log_error("%s", m->fault_text);
+        finish(m, EXIT_CODE_FAILED);
+    } else if (events & EVENT_POWER_OFF) {
+        finish(m, EXIT_CODE_POWERED_OFF);
+    } else if (events & EVENT_TRIPLE_FAULT) {
+        on_triple_fault(m);
+    } else if (events & EVENT_RESET) {
+        if (m->config->on_reset == CONFIG_RESET)
+            reset(m);
+        else
+            finish(m, EXIT_CODE_POWERED_OFF);
+    }
+}
+
+static void press_again(void *opaque)
+{
+    struct machine *m = opaque;
+
+    log_info("the guest has not answered; the power button is pressed again");
+    acpi_pm_power_button(m->pm);
+}
+
+static void stop_hard(void *opaque)
+{
+    struct machine *m = opaque;
+
+    log_warning("the guest did not power off in time; it is stopped hard");
+    finish(m, EXIT_CODE_STOPPED);
+}
+
+static void power_down(struct machine *m)
+{
+    acpi_pm_power_button(m->pm);
+}
+
+/* The first signal presses the power button and starts the clock, the second does not wait any longer. */
+static void on_signal(void *opaque, short events)
+{
+    struct machine *m = opaque;
+    struct signalfd_siginfo info;
+    int64_t now = clock_ns();
+
+    (void)events;
+    if (read(m->signals.fd, &info, sizeof info) != (ssize_t)sizeof info)
+        return;
+    if (m->stopping) {
+        log_warning("a second signal: the guest is stopped hard");
+        finish(m, EXIT_CODE_STOPPED);
+        return;
+    }
+    m->stopping = true;
+    log_info("signal %u: the power button is pressed; the guest has %u s", info.ssi_signo, m->config->stop_timeout);
+    power_down(m);
+    loop_timer_set(m->main_loop, &m->second_press, now + SECOND_PRESS_NS);
+    loop_timer_set(m->main_loop, &m->stop_deadline, now + m->config->stop_timeout * SECOND_NS + 1);
+}
+
+static int control_status(void *opaque, char *text, size_t size)
+{
+    struct machine *m = opaque;
+    struct display_mode mode = {0};
+
+    if (m->display)
+        display_mode(m->display, &mode);
+    snprintf(text, size, "running cpus=%u memory=%" PRIu64 "M resets=%" PRIu64 " display=%ux%u", m->config->cpus,
+             (uint64_t)(m->config->memory / MiB), m->resets, mode.width, mode.height);
+    return 0;
+}
+
+static int control_screenshot(void *opaque, const char *path, struct error *error)
+{
+    struct machine *m = opaque;
+
+    if (!m->display)
+        return error_set(error, ENODEV, "screenshot: this machine has no display; run it without --display none");
+    return display_write_png(m->display, path, error);
+}
+
+static int control_type(void *opaque, const char *text, struct error *error)
+{
+    return input_type(((struct machine *)opaque)->input, text, error);
+}
+
+static int control_key(void *opaque, const char *names, struct error *error)
+{
+    return input_chord(((struct machine *)opaque)->input, names, error);
+}
+
+static int control_powerdown(void *opaque, struct error *error)
+{
+    (void)error;
+    power_down(opaque);
+    return 0;
+}
+
+static int control_reset(void *opaque, struct error *error)
+{
+    (void)error;
+    log_info("reset by the operator");
+    reset(opaque);
+    return 0;
+}
+
+static int control_stop(void *opaque, struct error *error)
+{
+    (void)error;
+    log_info("stopped by the operator");
+    finish(opaque, EXIT_CODE_POWERED_OFF);
+    return 0;
+}
+
+static const struct control_ops operations = {
+    .status = control_status,
+    .screenshot = control_screenshot,
+    .type = control_type,
+    .key = control_key,
+    .powerdown = control_powerdown,
+    .reset = control_reset,
+    .stop = control_stop,
+};
+
+static int take_signals(struct machine *m)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    m->signals.fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (m->signals.fd < 0)
+        return -errno;
+    m->signals.events = POLLIN;
+    m->signals.ready = on_signal;
+    m->signals.opaque = m;
+    loop_watch(m->main_loop, &m->signals);
+    return 0;
+}
+
+int lifecycle_create(struct machine *m, struct error *error)
+{
+    int failed;
+
+    m->main_loop = loop_create("main");
+    if (!m->main_loop)
+        return error_set(error, ENOMEM, "the main loop: out of memory or file descriptors");
+    m->event_task = (struct loop_task){.run = on_events, .opaque = m};
+    m->second_press = (struct loop_timer){.expired = press_again, .opaque = m};
+    m->stop_deadline = (struct loop_timer){.expired = stop_hard, .opaque = m};
+    failed = take_signals(m);
+    if (failed < 0)
+        return error_set(error, -failed, "signals: %s", strerror(-failed));
+    return control_create(m->main_loop, m->config->control, &operations, m, &m->control, error);
+}
+
+void lifecycle_destroy(struct machine *m)
+{
+    if (m->control)
+        control_destroy(m->control);
+    if (m->signals.fd > 0)
+        close(m->signals.fd);
+}
+
+int lifecycle_run(struct machine *m)
+{
+    struct error error;
+
+    if (machine_load_kernel(m, &error) < 0 || vcpus_start(m->vcpus, &error) < 0) {
+        log_error("%s", error.text);
+        return EXIT_CODE_FAILED;
+    }
+    vcpus_resume(m->vcpus);
+    loop_run(m->main_loop);
+    vcpus_pause(m->vcpus);
+    return m->exit_code;
+}
+
+/* Blocked before any thread starts, so that only the signalfd sees them. */
+static void block_signals(void)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+}
+
+int machine_main(const struct config *config)
+{
+    struct machine *m = calloc(1, sizeof *m);
+    struct error error = {""};
+    int exit_code;
+
+    if (!m) {
+        log_error("the machine: out of memory");
+        return EXIT_CODE_FAILED;
+    }
+    m->config = config;
+    m->exit_code = EXIT_CODE_FAILED;
+    pthread_mutex_init(&m->fault_lock, NULL);
+    block_signals();
+    if (machine_create(m, &error) < 0) {
+        log_error("%s", error.text);
+        exit_code = m->vm ? EXIT_CODE_CONFIGURATION : EXIT_CODE_NO_KVM;
+    } else {
+        exit_code = lifecycle_run(m);
+    }
+    if (config->screenshot && m->display && display_write_png(m->display, config->screenshot, &error) < 0)
+        log_error("%s", error.text);
+    machine_destroy(m);
+    free(m);
+    return exit_code;
+}

@@ -1,0 +1,247 @@
+/* The parts list of a machine (see machine.h). */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "casement/bytes.h"
+#include "casement/log.h"
+#include "casement/pci.h"
+#include "casement/virtio.h"
+#include "exit_codes.h"
+#include "machine.h"
+
+#define COM1_BASE 0x3F8
+#define COM1_IRQ 4
+/* Where we put ECAM when no firmware does (platform contract 1.2: legal with 2 GiB of low RAM). */
+#define KERNEL_ECAM UINT64_C(0xB0000000)
+
+static int create_core(struct machine *m, struct error *error)
+{
+    const struct config *config = m->config;
+    const struct kvm_options options = {.cpus = config->cpus, .hyperv = config->hyperv, .nested = config->nested};
+    const struct memory_options memory = {
+        .size = config->memory, .shared = config->memory_shared, .huge_pages = config->huge_pages};
+    int failed = kvm_vm_create(&options, &m->vm, error);
+
+    if (failed < 0)
+        return failed;
+    m->board.vm = &m->vm->vm;
+    m->board.machine = m;
+    m->board.power = lifecycle_power;
+    m->board.bus = bus_create();
+    m->board.loop = loop_create("devices");
+    if (!m->board.bus || !m->board.loop)
+        return error_set(error, ENOMEM, "the machine: out of memory or file descriptors");
+    failed = memory_create(&memory, &m->board.memory, error);
+    if (failed == 0)
+        failed = memory_attach(m->board.memory, m->board.vm, error);
+    if (failed < 0)
+        return failed;
+    failed = irq_create(m->board.vm, &m->board.irq);
+    if (failed == 0)
+        failed = pci_bus_create(&m->board, &m->board.pci);
+    return failed < 0 ? error_set(error, -failed, "the machine: interrupts or PCI bus: %s", strerror(-failed)) : 0;
+}
+
+static int create_vcpus(struct machine *m, struct error *error)
+{
+    const struct vcpu_hooks hooks = {.bus = m->board.bus, .fault = lifecycle_fault, .machine = m};
+
+    for (unsigned n = 0; n < m->config->cpus; n++)
+        m->apic_ids[n] = n;
+    return vcpus_create(m->vm, m->config->cpus, &hooks, &m->vcpus, error);
+}
+
+static int create_chipset(struct machine *m, struct error *error)
+{
+    struct board *board = &m->board;
+    const struct rtc_options rtc = {.local_time = m->config->local_time,
+                                    .low_memory = memory_low_size(board->memory),
+                                    .high_memory = memory_high_size(board->memory)};
+    const struct serial_options com1 = {
+        .base = COM1_BASE, .irq = COM1_IRQ, .output = console_output, .opaque = &m->console};
+    struct serial *serial = NULL;
+    int failed = console_open(&m->console, m->config->serial, error);
+
+    m->input = input_create(board->loop);
+    if (!m->input)
+        return error_set(error, ENOMEM, "input: out of memory");
+    if (failed == 0)
+        failed = q35_host_create(board, error);
+    if (failed == 0)
+        failed = acpi_pm_create(board, &m->pm, error);
+    if (failed == 0)
+        failed = lpc_create(board, m->pm, error);
+    if (failed == 0)
+        failed = reset_control_create(board, error);
+    if (failed == 0)
+        failed = rtc_create(board, &rtc, error);
+    if (failed == 0)
+        failed = serial_create(board, &com1, &serial, error);
+    if (failed == 0)
+        failed = i8042_create(board, m->input, error);
+    if (failed == 0)
+        console_connect(&m->console, serial, board->loop);
+    return failed;
+}
+
+static int create_display(struct machine *m, struct error *error)
+{
+    const struct display_options options = {
+        .width = m->config->display_width, .height = m->config->display_height, .slot = 1};
+
+    return m->config->display_width ? display_create(&m->board, &options, &m->display, error) : 0;
+}
+
+static int create_disks(struct machine *m, struct error *error)
+{
+    for (unsigned n = 0; n < m->config->disk_count; n++) {
+        const struct config_disk *disk = &m->config->disks[n];
+        const struct block_options options = {
+            .path = disk->path, .read_only = disk->read_only, .engine = disk->engine, .cache = disk->cache};
+        struct virtio_block_options device = {.queues = disk->queues, .slot = -1};
+        int failed = block_open(&options, &m->disks[n], error);
+
+        if (failed < 0)
+            return failed;
+        m->disk_count++;
+        device.block = m->disks[n];
+        if (disk->serial)
+            snprintf(device.serial, sizeof device.serial, "%s", disk->serial);
+        else
+            snprintf(device.serial, sizeof device.serial, "casement-disk%u", n);
+        failed = virtio_block_create(&m->board, &device, error);
+        if (failed < 0)
+            return failed;
+    }
+    return 0;
+}
+
+static int create_network(struct machine *m, struct error *error)
+{
+    const struct net_user_options user = {
+        .forwards = m->config->forwards, .forward_count = m->config->forward_count, .host_name = m->config->name};
+    struct virtio_net_options card = {.slot = -1};
+    int failed;
+
+    if (m->config->net == CONFIG_NET_NONE)
+        return 0;
+    failed = net_user_create(&user, &m->net, error);
+    if (failed < 0)
+        return failed;
+    card.backend = m->net;
+    memcpy(card.mac, m->config->mac, sizeof card.mac);
+    return virtio_net_create(&m->board, &card, error);
+}
+
+static int create_firmware(struct machine *m, struct error *error)
+{
+    const struct config *config = m->config;
+    const struct flash_options flash = {
+        .code_path = config->firmware, .vars_path = config->vars, .vars_template = config->vars_template};
+    struct smbios_options smbios = {.manufacturer = "Casement",
+                                    .product = "Casement Virtual Machine",
+                                    .serial = config->name,
+                                    .version = CASEMENT_VERSION,
+                                    .cpus = config->cpus,
+                                    .memory = config->memory};
+    struct fw_cfg_machine basics = {.cpus = config->cpus,
+                                    .low_memory = memory_low_size(m->board.memory),
+                                    .high_memory = memory_high_size(m->board.memory)};
+    int failed = fw_cfg_create(&m->board, &m->fw_cfg, error);
+
+    memcpy(smbios.uuid, config->uuid, sizeof smbios.uuid);
+    memcpy(basics.uuid, config->uuid, sizeof basics.uuid);
+    m->acpi = (struct acpi_options){.cpus = config->cpus,
+                                    .apic_ids = m->apic_ids,
+                                    .low_memory = basics.low_memory,
+                                    .high_memory = basics.high_memory,
+                                    .phys_bits = m->vm->physical_bits,
+                                    .serial = true,
+                                    .i8042 = true};
+    if (failed == 0)
+        failed = fw_cfg_add_machine(m->fw_cfg, &basics, error);
+    if (failed == 0)
+        failed = acpi_create(&m->board, m->fw_cfg, &m->acpi, error);
+    if (failed == 0)
+        failed = smbios_create(m->fw_cfg, &smbios, error);
+    if (failed == 0 && !config->kernel)
+        failed = flash_create(&m->board, &flash, error);
+    return failed;
+}
+
+static void write_config(struct machine *m, unsigned slot, unsigned offset, uint32_t value)
+{
+    bus_write(m->board.bus, BUS_PORT, 0xCF8, 4, UINT32_C(0x80000000) | slot << 11 | offset);
+    bus_write(m->board.bus, BUS_PORT, 0xCFC, 4, value);
+}
+
+int machine_load_kernel(struct machine *m, struct error *error)
+{
+    struct kernel_options options = {
+        .kernel = m->config->kernel, .initrd = m->config->initrd, .command_line = m->config->append};
+    struct kernel_entry entry;
+    int failed;
+
+    if (!options.kernel)
+        return 0;
+    write_config(m, 0, 0x60, KERNEL_ECAM | 1);
+    write_config(m, 31, 0x40, 0x601);
+    write_config(m, 31, 0x44, 0x80);
+    failed = acpi_place(&m->board, &m->acpi, &options.rsdp, error);
+    if (failed == 0)
+        failed = kernel_load(m->board.memory, &options, &entry, error);
+    if (failed == 0) {
+        failed = arch_vcpus_enter_kernel(m->vcpus, &entry);
+        if (failed < 0)
+            error_set(error, -failed, "--kernel %s: KVM refuses its entry state: %s", options.kernel,
+                      strerror(-failed));
+    }
+    return failed;
+}
+
+int machine_create(struct machine *m, struct error *error)
+{
+    static int (*const parts[])(struct machine *, struct error *) = {
+        create_core,     create_vcpus, create_chipset, create_display,
+        create_firmware, create_disks, create_network, lifecycle_create,
+    };
+    int failed;
+
+    for (size_t n = 0; n < ARRAY_SIZE(parts); n++) {
+        failed = parts[n](m, error);
+        if (failed < 0)
+            return failed;
+    }
+    failed = virtio_rng_create(&m->board, -1, error);
+    if (failed < 0)
+        return failed;
+    failed = loop_start(m->board.loop);
+    return failed < 0 ? error_set(error, -failed, "the devices' thread: %s", strerror(-failed)) : 0;
+}
+
+void machine_destroy(struct machine *m)
+{
+    lifecycle_destroy(m);
+    vcpus_destroy(m->vcpus);
+    if (m->board.loop)
+        loop_stop(m->board.loop);
+    console_close(&m->console);
+    board_destroy_devices(&m->board);
+    if (m->net)
+        m->net->ops->destroy(m->net);
+    for (unsigned n = 0; n < m->disk_count; n++)
+        block_close(m->disks[n]);
+    input_destroy(m->input);
+    if (m->board.pci)
+        pci_bus_destroy(m->board.pci);
+    irq_destroy(m->board.irq);
+    memory_destroy(m->board.memory);
+    loop_destroy(m->board.loop);
+    bus_destroy(m->board.bus);
+    kvm_vm_destroy(m->vm);
+    pthread_mutex_destroy(&m->fault_lock);
+    loop_destroy(m->main_loop);
+}

@@ -1,0 +1,71 @@
+/*
+ * A machine: the board with its devices, the vCPUs, and their life from power-on to the exit status.
+ *
+ * Two threads belong to it besides the vCPUs: the calling thread serves signals, control commands, reset and power-off;
+ * the board's loop serves slow devices. They are two because a reset waits for every vCPU, and a vCPU may wait for a
+ * device.
+ */
+#ifndef CASEMENT_MACHINE_H
+#define CASEMENT_MACHINE_H
+
+#include "casement/block.h"
+#include "casement/board.h"
+#include "casement/chipset.h"
+#include "casement/display.h"
+#include "casement/firmware.h"
+#include "casement/input.h"
+#include "casement/net.h"
+#include "config.h"
+#include "console.h"
+#include "control.h"
+#include "kvm.h"
+
+/* Runs a machine until it ends. Returns the exit status (exit_codes.h); what went wrong has been logged. */
+int machine_main(const struct config *config);
+
+struct machine {
+    const struct config *config;
+    struct board board;
+    struct kvm_vm *vm;
+    struct vcpus *vcpus;
+    struct loop *main_loop; /* the calling thread's */
+    struct acpi_pm *pm;
+    struct input *input;
+    struct console console;
+    struct display *display;
+    struct fw_cfg *fw_cfg;
+    struct net_backend *net;
+    struct block *disks[CONFIG_DISKS];
+    unsigned disk_count;
+    struct acpi_options acpi;
+    uint32_t apic_ids[KVM_MAX_VCPUS];
+    /* Life: */
+    struct control *control;
+    struct loop_watch signals;
+    struct loop_task event_task;
+    struct loop_timer second_press, stop_deadline;
+    _Atomic unsigned events; /* bits of enum machine_event that the main thread has not seen yet */
+    char fault_text[512];
+    pthread_mutex_t fault_lock;
+    bool stopping;
+    int exit_code;
+    uint64_t resets;
+};
+
+enum machine_event { EVENT_RESET = 1, EVENT_POWER_OFF = 2, EVENT_TRIPLE_FAULT = 4, EVENT_INTERNAL_ERROR = 8 };
+
+/* vmm/machine.c: the parts. On failure the text is set, and machine_destroy() takes away what was made. */
+int machine_create(struct machine *machine, struct error *error);
+void machine_destroy(struct machine *machine);
+/* With no firmware, what firmware would have done, and the kernel; after each reset too. */
+int machine_load_kernel(struct machine *machine, struct error *error);
+
+/* vmm/lifecycle.c: from the first instruction to the end. */
+int lifecycle_create(struct machine *machine, struct error *error);
+void lifecycle_destroy(struct machine *machine);
+int lifecycle_run(struct machine *machine);
+/* board.power and the vCPUs' fault hook: any thread. */
+void lifecycle_power(void *machine, enum power_request request, const char *source);
+void lifecycle_fault(void *machine, enum vcpu_fault fault, const char *text);
+
+#endif
