@@ -219,12 +219,12 @@ static int add_hypervisor_leaves(struct kvm_vm *vm, struct kvm_cpuid2 *cpuid, un
 int cpuid_create(struct kvm_vm *vm, struct kvm_cpuid2 **result, struct error *error)
 {
     enum { EXTRA = 16 };
-    struct kvm_cpuid2 *cpuid, *grown;
+    struct kvm_cpuid2 *cpuid = NULL, *grown;
     const struct kvm_cpuid_entry2 *address;
     unsigned room;
     int failed = ask_kvm(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &cpuid);
 
-    if (failed < 0)
+    if (failed < 0 || !cpuid)
         return error_set(error, -failed, "/dev/kvm: does not say what processor it offers: %s", strerror(-failed));
     room = cpuid->nent + EXTRA;
     grown = realloc(cpuid, sizeof *cpuid + room * sizeof cpuid->entries[0]);

@@ -74,15 +74,17 @@ struct msr_list {
 
 static int transfer_one(int vcpu_fd, unsigned long request, struct kvm_msr_entry *entry)
 {
-    struct {
-        struct kvm_msrs header;
-        struct kvm_msr_entry entry;
-    } one = {.header.nmsrs = 1, .entry = *entry};
+    union {
+        struct kvm_msrs msrs;
+        uint8_t bytes[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+    } one = {.bytes = {0}};
 
+    one.msrs.nmsrs = 1;
+    one.msrs.entries[0] = *entry;
     /* The answer is the number of registers done. */
     if (ioctl(vcpu_fd, request, &one) != 1)
         return -EIO;
-    *entry = one.entry;
+    *entry = one.msrs.entries[0];
     return 0;
 }
 

@@ -20,8 +20,8 @@ struct vcpu_reset_state {
     struct kvm_vcpu_events events;
     struct kvm_debugregs debugregs;
     struct kvm_xcrs xcrs;
-    struct kvm_xsave xsave;
     struct msr_list *msrs;
+    struct kvm_xsave xsave; /* last: some kernels' headers end it with a flexible array */
 };
 
 static int set_cpuid(struct vcpu *vcpu)
@@ -134,12 +134,13 @@ static int set_memory_types(struct vcpu *vcpu)
         {.index = 0x201, .data = (address_mask & ~(MEMORY_LOW_LIMIT - 1)) | 0x800},
         {.index = 0x2FF, .data = 0xC06}, /* IA32_MTRR_DEF_TYPE: enabled, fixed ranges too, write-back */
     };
-    struct {
-        struct kvm_msrs header;
-        struct kvm_msr_entry entries[ARRAY_SIZE(entries)];
-    } request = {.header.nmsrs = ARRAY_SIZE(entries)};
+    union {
+        struct kvm_msrs msrs;
+        uint8_t bytes[sizeof(struct kvm_msrs) + sizeof entries];
+    } request = {.bytes = {0}};
 
-    memcpy(request.entries, entries, sizeof entries);
+    request.msrs.nmsrs = ARRAY_SIZE(entries);
+    memcpy(request.bytes + sizeof(struct kvm_msrs), entries, sizeof entries);
     return ioctl(vcpu->fd, KVM_SET_MSRS, &request) == (int)ARRAY_SIZE(entries) ? 0 : -EIO;
 }
 
