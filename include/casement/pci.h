@@ -38,6 +38,9 @@ struct pci_bar {
     uint64_t address;           /* where it is decoded now, or PCI_NO_ADDRESS */
     /* Called with the bus's lock held after the BAR was mapped, moved or unmapped, to place ioeventfds. May be NULL. */
     void (*moved)(struct pci_function *function, unsigned bar, uint64_t address);
+    /* The bus's own: */
+    struct pci_function *function;
+    struct bus_region decoder;
 };
 
 /* What the guest can observe: this, and nothing else, is the function's state. */
