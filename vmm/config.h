@@ -1,0 +1,73 @@
+/*
+ * One machine's configuration: filled from defaults, environment and command line by options.c, checked once, then
+ * never changed. Plain data; strings are the config's own and live until config_free().
+ */
+#ifndef CASEMENT_CONFIG_H
+#define CASEMENT_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "casement/block.h"
+#include "casement/error.h"
+#include "casement/net.h"
+
+#define CONFIG_DISKS 16
+#define CONFIG_FORWARDS 64
+#define CONFIG_CPUS_MAX 64
+
+enum config_net { CONFIG_NET_USER, CONFIG_NET_NONE };
+enum config_action { CONFIG_RESET, CONFIG_STOP };
+
+struct config_disk {
+    char *path, *serial; /* serial may be NULL */
+    bool read_only;
+    unsigned queues;
+    enum block_engine engine;
+    enum block_cache cache;
+    bool engine_given, queues_given;
+};
+
+struct config {
+    /* Machine */
+    uint64_t cpus, memory; /* bytes */
+    bool memory_shared, huge_pages, hyperv, nested, local_time;
+    char *name;
+    uint8_t uuid[16];
+    bool uuid_given;
+    /* Boot */
+    char *firmware, *vars, *vars_template, *kernel, *initrd, *append;
+    /* Disks and network */
+    struct config_disk disks[CONFIG_DISKS];
+    unsigned disk_count;
+    enum block_engine io_engine;
+    enum config_net net;
+    struct net_forward forwards[CONFIG_FORWARDS];
+    unsigned forward_count;
+    uint8_t mac[6];
+    bool mac_given;
+    /* Screen and console */
+    unsigned display_width, display_height; /* 0: no display */
+    char *serial, *screenshot;
+    /* Life */
+    char *state, *control, *log_level;
+    uint64_t stop_timeout; /* seconds */
+    enum config_action on_triple_fault, on_reset;
+};
+
+/* What an option's value means where a number or a text is not enough; called by options.c. 0, or -EINVAL with a text.
+ */
+int config_add_disk(struct config *config, const char *value, struct error *error);
+int config_add_forward(struct config *config, const char *value, struct error *error);
+int config_set_mac(struct config *config, const char *value, struct error *error);
+int config_set_uuid(struct config *config, const char *value, struct error *error);
+int config_set_display(struct config *config, const char *value, struct error *error);
+
+/*
+ * Fills in what depends on other options (paths below --state, the firmware's template, address and UUID from the name)
+ * and checks the whole against the host, before anything is created or changed. 0, or -errno with a text.
+ */
+int config_complete(struct config *config, struct error *error);
+void config_free(struct config *config);
+
+#endif

@@ -1,0 +1,338 @@
+/* The table of options, and what walks over it (see options.h). */
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "casement/bytes.h"
+#include "exit_codes.h"
+#include "options.h"
+
+enum type { FLAG, NUMBER, SIZE, TEXT, CHOICE, SPECIAL };
+
+struct option {
+    const char *group; /* of the first in each group; NULL: as before */
+    const char *name, *metavar, *fallback;
+    enum type type;
+    size_t member;
+    uint64_t least, most; /* NUMBER, SIZE */
+    const char *choices;  /* CHOICE: "first|second"; the value is the index, as an enum or bool of this size: */
+    size_t choice_size;
+    int (*apply)(struct config *config, const char *value, struct error *error); /* SPECIAL */
+    bool repeats;
+    const char *help;
+};
+
+#define AT(name) .member = offsetof(struct config, name)
+#define CHOICE_OF(name, list) \
+    .type = CHOICE, AT(name), .choices = (list), .choice_size = sizeof(((struct config *)0)->name)
+
+/* clang-format off */
+static const struct option options[] = {
+    {.group = "Machine", .name = "cpus", .metavar = "N", .fallback = "2", .type = NUMBER, AT(cpus), .least = 1, .most = CONFIG_CPUS_MAX,
+     .help = "number of vCPUs"},
+    {.name = "memory", .metavar = "SIZE", .fallback = "2G", .type = SIZE, AT(memory), .least = 64 * MiB, .most = 1024 * GiB,
+     .help = "guest RAM; K, M, G or T behind the number"},
+    {.name = "memory-shared", .type = FLAG, AT(memory_shared), .help = "back guest RAM by a memfd"},
+    {.name = "huge-pages", .type = FLAG, AT(huge_pages), .help = "take guest RAM from the host's huge page pool"},
+    {.name = "hyperv", .metavar = "off|on", .fallback = "on", CHOICE_OF(hyperv, "off|on"),
+     .help = "show the Hyper-V interface that Windows wants"},
+    {.name = "nested", .type = FLAG, AT(nested), .help = "let the guest run virtual machines of its own"},
+    {.name = "local-time", .type = FLAG, AT(local_time), .help = "the clock shows local time, as Windows reads it"},
+    {.name = "name", .metavar = "NAME", .fallback = "casement", .type = TEXT, AT(name), .help = "name of the machine; its serial number and DHCP host name"},
+    {.name = "uuid", .metavar = "UUID", .type = SPECIAL, .apply = config_set_uuid, .help = "identity of the machine; without it derived from --state and --name"},
+
+    {.group = "Boot", .name = "firmware", .metavar = "FILE", .type = TEXT, AT(firmware), .help = "UEFI firmware (OVMF_CODE_4M.fd); without it the installed one"},
+    {.name = "vars", .metavar = "FILE", .type = TEXT, AT(vars), .help = "the machine's own UEFI variables; without it vars.fd in --state"},
+    {.name = "vars-template", .metavar = "FILE", .type = TEXT, AT(vars_template), .help = "what new variables start from; without it beside --firmware"},
+    {.name = "kernel", .metavar = "FILE", .type = TEXT, AT(kernel), .help = "start this Linux bzImage with no firmware in between"},
+    {.name = "initrd", .metavar = "FILE", .type = TEXT, AT(initrd), .help = "initial RAM disk for --kernel"},
+    {.name = "append", .metavar = "TEXT", .type = TEXT, AT(append), .help = "command line for --kernel"},
+
+    {.group = "Disks and network", .name = "disk", .metavar = "FILE[,PROPERTY...]", .type = SPECIAL, .apply = config_add_disk, .repeats = true,
+     .help = "a raw image or block device as virtio disk; properties readonly, serial=TEXT, queues=N, cache=none|host, engine=auto|io_uring|threads"},
+    {.name = "io-engine", .metavar = "auto|io_uring|threads", .fallback = "auto", CHOICE_OF(io_engine, "auto|io_uring|threads"),
+     .help = "how disks are read and written, unless a disk says it"},
+    {.name = "net", .metavar = "user|none", .fallback = "user", CHOICE_OF(net, "user|none"), .help = "network: user mode (needs no privilege) or none"},
+    {.name = "forward", .metavar = "[ADDRESS:]HOSTPORT:GUESTPORT[/udp]", .type = SPECIAL, .apply = config_add_forward, .repeats = true,
+     .help = "lead a port of the host (127.0.0.1 unless ADDRESS says) into the guest"},
+    {.name = "mac", .metavar = "ADDRESS", .type = SPECIAL, .apply = config_set_mac, .help = "address of the network card; without it derived from --state and --name"},
+
+    {.group = "Screen and console", .name = "display", .metavar = "WIDTHxHEIGHT|none", .fallback = "1280x800", .type = SPECIAL, .apply = config_set_display,
+     .help = "preferred size of the screen"},
+    {.name = "serial", .metavar = "stdio|none|FILE", .fallback = "stdio", .type = TEXT, AT(serial), .help = "where the first serial port leads"},
+    {.name = "screenshot", .metavar = "FILE", .type = TEXT, AT(screenshot), .help = "write the last picture of the screen here at the end, as PNG"},
+
+    {.group = "Life", .name = "state", .metavar = "FOLDER", .fallback = "machine", .type = TEXT, AT(state), .help = "folder for what the machine keeps"},
+    {.name = "control", .metavar = "SOCKET", .type = TEXT, AT(control), .help = "UNIX socket for `casement ctl`; without it control.sock in --state"},
+    {.name = "stop-timeout", .metavar = "SECONDS", .fallback = "105", .type = NUMBER, AT(stop_timeout), .least = 0, .most = 86400,
+     .help = "how long a guest may take to power off after SIGTERM or SIGINT"},
+    {.name = "on-triple-fault", .metavar = "reset|stop", .fallback = "reset", CHOICE_OF(on_triple_fault, "reset|stop"),
+     .help = "when the guest crashes its processor"},
+    {.name = "on-reset", .metavar = "reset|stop", .fallback = "reset", CHOICE_OF(on_reset, "reset|stop"), .help = "when the guest resets the machine"},
+    {.name = "log-level", .metavar = "error|warning|info|debug", .fallback = "info", .type = TEXT, AT(log_level), .help = "what is worth a line"},
+};
+/* clang-format on */
+
+/* What was given, for options_print(). */
+static struct {
+    char value[256];
+    const char *source;
+} in_force[ARRAY_SIZE(options)];
+
+static void variable_name(const struct option *option, char *name, size_t size)
+{
+    size_t used = (size_t)snprintf(name, size, "CASEMENT_%s", option->name);
+
+    for (size_t n = 0; n < used && n < size; n++)
+        name[n] = name[n] == '-' ? '_' : (char)toupper((unsigned char)name[n]);
+}
+
+static int apply_number(const struct option *option, uint64_t *member, const char *value, struct error *error)
+{
+    static const char suffixes[] = "KMGT";
+    char *end;
+    uint64_t number, unit = 1;
+    const char *suffix;
+
+    errno = 0;
+    number = strtoull(value, &end, 10);
+    suffix = option->type == SIZE && *end ? strchr(suffixes, toupper((unsigned char)*end)) : NULL;
+    if (suffix) {
+        unit = UINT64_C(1) << (10 * (suffix - suffixes + 1));
+        end += !strcasecmp(end + 1, "iB") ? 3 : !strcasecmp(end + 1, "B") ? 2 : 1;
+    }
+    if (!isdigit((unsigned char)*value) || *end || errno || number > option->most / unit ||
+        number * unit < option->least) {
+        if (option->type == SIZE)
+            return error_set(error, EINVAL,
+                             "--%s %s: not a size that a machine can have; give %" PRIu64 "M to %" PRIu64 "G",
+                             option->name, value, option->least / (uint64_t)MiB, option->most / (uint64_t)GiB);
+        return error_set(error, EINVAL, "--%s %s: not a number in its range; give %" PRIu64 " to %" PRIu64,
+                         option->name, value, option->least, option->most);
+    }
+    *member = number * unit;
+    return 0;
+}
+
+static int apply_choice(const struct option *option, void *member, const char *value, struct error *error)
+{
+    const char *choice = option->choices;
+
+    for (unsigned index = 0; choice; index++) {
+        size_t length = strcspn(choice, "|");
+
+        if (strlen(value) == length && !strncmp(choice, value, length)) {
+            put_le(member, (unsigned)option->choice_size, index);
+            return 0;
+        }
+        choice = choice[length] ? choice + length + 1 : NULL;
+    }
+    return error_set(error, EINVAL, "--%s %s: not one of its values; give %s", option->name, value, option->choices);
+}
+
+static int apply(struct config *config, const struct option *option, const char *value, const char *source,
+                 struct error *error)
+{
+    void *member = (char *)config + option->member;
+    size_t index = (size_t)(option - options);
+    char *text;
+
+    snprintf(in_force[index].value, sizeof in_force[index].value, "%s", value);
+    in_force[index].source = source;
+    switch (option->type) {
+    case FLAG:
+        if (strcmp(value, "on") && strcmp(value, "off"))
+            return error_set(error, EINVAL, "--%s %s: not one of its values; give on or off", option->name, value);
+        *(bool *)member = value[1] == 'n';
+        return 0;
+    case NUMBER:
+    case SIZE:
+        return apply_number(option, member, value, error);
+    case TEXT:
+        text = strdup(value);
+        if (!text)
+            return error_set(error, ENOMEM, "configuration: out of memory");
+        free(*(char **)member);
+        *(char **)member = text;
+        return 0;
+    case CHOICE:
+        return apply_choice(option, member, value, error);
+    default:
+        return option->apply(config, value, error);
+    }
+}
+
+/* Edits that turn one word into the other (Levenshtein); words longer than the table count as far apart. */
+static unsigned distance(const char *a, size_t a_length, const char *b)
+{
+    unsigned row[33], b_length = (unsigned)strlen(b);
+
+    if (b_length > 32)
+        return 99;
+    for (unsigned n = 0; n <= b_length; n++)
+        row[n] = n;
+    for (unsigned i = 1; i <= a_length; i++) {
+        unsigned diagonal = row[0];
+
+        row[0] = i;
+        for (unsigned j = 1; j <= b_length; j++) {
+            unsigned changed = diagonal + (a[i - 1] != b[j - 1]);
+
+            diagonal = row[j];
+            row[j] = MIN(changed, MIN(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[b_length];
+}
+
+static int unknown_option(const char *name, size_t length, struct error *error)
+{
+    const struct option *nearest = &options[0];
+    unsigned best = 99;
+
+    for (size_t n = 0; n < ARRAY_SIZE(options); n++) {
+        unsigned away = distance(name, MIN(length, (size_t)64), options[n].name);
+
+        if (away < best) {
+            best = away;
+            nearest = &options[n];
+        }
+    }
+    if (best <= 3)
+        return error_set(error, EINVAL, "--%.*s: unknown option; did you mean --%s?", (int)MIN(length, (size_t)64),
+                         name, nearest->name);
+    return error_set(error, EINVAL, "--%.*s: unknown option; see `casement run --help`", (int)MIN(length, (size_t)64),
+                     name);
+}
+
+static int parse_argument(struct config *config, int count, char **arguments, int *at, struct error *error)
+{
+    const char *argument = arguments[*at], *value = NULL;
+    size_t length;
+
+    if (strncmp(argument, "--", 2) != 0 || !argument[2])
+        return error_set(error, EINVAL, "%s: not an option; options begin with --, see `casement run --help`",
+                         argument);
+    argument += 2;
+    length = strcspn(argument, "=");
+    for (size_t n = 0; n < ARRAY_SIZE(options); n++) {
+        const struct option *option = &options[n];
+
+        if (strlen(option->name) != length || strncmp(option->name, argument, length) != 0)
+            continue;
+        if (argument[length] == '=')
+            value = argument + length + 1;
+        else if (option->type == FLAG)
+            value = "on";
+        else if (*at + 1 < count)
+            value = arguments[++*at];
+        else
+            return error_set(error, EINVAL, "--%s: no value; give --%s %s", option->name, option->name,
+                             option->metavar);
+        return apply(config, option, value, "command line", error);
+    }
+    return unknown_option(argument, length, error);
+}
+
+/* A list in the environment is separated by line ends or semicolons. */
+static int apply_variable(struct config *config, const struct option *option, const char *value, struct error *error)
+{
+    char *copy = strdup(value), *rest = copy;
+    int failed = copy ? 0 : error_set(error, ENOMEM, "configuration: out of memory");
+
+    if (!option->repeats) {
+        failed = failed ? failed : apply(config, option, value, "environment", error);
+        free(copy);
+        return failed;
+    }
+    for (char *item; failed == 0 && (item = strsep(&rest, ";\n"));)
+        if (*item)
+            failed = apply(config, option, item, "environment", error);
+    free(copy);
+    return failed;
+}
+
+int options_parse(struct config *config, int count, char **arguments, struct error *error)
+{
+    int failed = 0;
+
+    *config = (struct config){0};
+    memset(in_force, 0, sizeof in_force);
+    for (size_t n = 0; n < ARRAY_SIZE(options) && failed == 0; n++)
+        if (options[n].fallback)
+            failed = apply(config, &options[n], options[n].fallback, "default", error);
+    for (size_t n = 0; n < ARRAY_SIZE(options) && failed == 0; n++) {
+        char name[64];
+        const char *value;
+
+        variable_name(&options[n], name, sizeof name);
+        value = getenv(name);
+        if (value && *value)
+            failed = apply_variable(config, &options[n], value, error);
+    }
+    for (int at = 0; at < count && failed == 0; at++)
+        failed = parse_argument(config, count, arguments, &at, error);
+    return failed;
+}
+
+void options_print(FILE *to)
+{
+    for (size_t n = 0; n < ARRAY_SIZE(options); n++)
+        fprintf(to, "%s = %s (%s)\n", options[n].name,
+                in_force[n].source        ? in_force[n].value
+                : options[n].type == FLAG ? "off"
+                                          : "",
+                in_force[n].source ? in_force[n].source : "default");
+}
+
+void options_help(FILE *to)
+{
+    for (size_t n = 0; n < ARRAY_SIZE(options); n++) {
+        const struct option *option = &options[n];
+
+        if (option->group)
+            fprintf(to, "\n%s:\n", option->group);
+        fprintf(to, "  --%s%s%s\n      %s", option->name, option->metavar ? " " : "",
+                option->metavar ? option->metavar : "", option->help);
+        if (option->fallback)
+            fprintf(to, " (default %s)", option->fallback);
+        if (option->repeats)
+            fprintf(to, "; may be given several times");
+        fputc('\n', to);
+    }
+}
+
+static void print_cell(FILE *to, const char *text)
+{
+    for (; *text; text++)
+        fprintf(to, *text == '|' ? "\\|" : "%c", *text);
+}
+
+void options_reference(FILE *to)
+{
+    fprintf(to, "# Options of `casement run`\n\n"
+                "Made by `make docs` from the program's own table. The environment is read first, then the command "
+                "line; the last one "
+                "wins.\nLists in the environment are separated by semicolons.\n");
+    for (size_t n = 0; n < ARRAY_SIZE(options); n++) {
+        const struct option *option = &options[n];
+        char name[64];
+
+        variable_name(option, name, sizeof name);
+        if (option->group)
+            fprintf(to, "\n## %s\n\n| option | environment | default | meaning |\n| --- | --- | --- | --- |\n",
+                    option->group);
+        fprintf(to, "| `--%s%s", option->name, option->metavar ? " " : "");
+        print_cell(to, option->metavar ? option->metavar : "");
+        fprintf(to, "` | `%s` | %s | ", name, option->fallback ? option->fallback : option->type == FLAG ? "off" : "");
+        print_cell(to, option->help);
+        fprintf(to, "%s |\n", option->repeats ? "; may be given several times" : "");
+    }
+    fprintf(to, "\n# Exit status\n\n| status | meaning |\n| --- | --- |\n");
+#define X(name, value, meaning) fprintf(to, "| %d | %s |\n", value, meaning);
+    EXIT_CODES(X)
+#undef X
+}

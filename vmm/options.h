@@ -1,0 +1,22 @@
+/* One table of options feeds the parser, the environment, the help, and the reference in docs/. */
+#ifndef CASEMENT_OPTIONS_H
+#define CASEMENT_OPTIONS_H
+
+#include <stdio.h>
+
+#include "config.h"
+
+/*
+ * Defaults, then the environment (CASEMENT_NAME for --name), then the arguments; the last one wins, lists grow.
+ * arguments[0] is the first option. config is filled and stays the caller's to free, also on failure. 0, or -EINVAL
+ * with a text.
+ */
+int options_parse(struct config *config, int count, char **arguments, struct error *error);
+/* What is in force after options_parse(), one `name = value (source)` a line. */
+void options_print(FILE *to);
+/* The options with their help, for `casement run --help`. */
+void options_help(FILE *to);
+/* The same with environment variables and exit codes, as Markdown. */
+void options_reference(FILE *to);
+
+#endif
