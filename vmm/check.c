@@ -1,0 +1,264 @@
+/* `casement check`: what this host offers and lacks, one line each, with what to do about it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <liburing.h>
+#include <linux/kvm.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "casement/bytes.h"
+#include "commands.h"
+#include "config.h"
+#include "exit_codes.h"
+#include "kvm_probe.h"
+
+#define VCPUS_WANTED CONFIG_CPUS_MAX
+
+static void say(FILE *out, bool good, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void say(FILE *out, bool good, const char *format, ...)
+{
+    va_list arguments;
+
+    fputs(good ? "ok   " : "miss ", out);
+    va_start(arguments, format);
+    vfprintf(out, format, arguments);
+    va_end(arguments);
+    fputc('\n', out);
+}
+
+static int extension(int kvm, int number)
+{
+    int value = ioctl(kvm, KVM_CHECK_EXTENSION, number);
+
+    return MAX(value, 0);
+}
+
+static bool check_capabilities(FILE *out, int kvm)
+{
+    unsigned present = 0;
+    bool runs = true;
+
+    for (unsigned n = 0; n < kvm_probe_capability_count; n++) {
+        const struct kvm_probe_capability *capability = &kvm_probe_capabilities[n];
+
+        if (extension(kvm, capability->number)) {
+            present++;
+        } else if (capability->required) {
+            say(out, false, "KVM %s: not in this kernel, no machine can run; use Linux 5.10 or later on the host",
+                capability->name);
+            runs = false;
+        } else {
+            say(out, false, "KVM %s: not in this kernel, %s; use a newer kernel on the host", capability->name,
+                capability->without);
+        }
+    }
+    if (present == kvm_probe_capability_count)
+        say(out, true, "KVM capabilities: all %u that are used", present);
+    return runs;
+}
+
+/* The parts of the Hyper-V interface, as Windows likes them (Hypervisor Top-Level Functional Specification). */
+static void check_hyperv(FILE *out, int kvm)
+{
+    static const struct {
+        int number;
+        const char *name;
+    } parts[] = {
+        {KVM_CAP_HYPERV, "hypercalls"},
+        {KVM_CAP_HYPERV_CPUID, "CPUID"},
+        {KVM_CAP_HYPERV_TIME, "reference time"},
+        {KVM_CAP_HYPERV_VP_INDEX, "processor index"},
+        {KVM_CAP_HYPERV_SYNIC2, "synthetic interrupts and timers"},
+        {KVM_CAP_HYPERV_TLBFLUSH, "TLB flush"},
+        {KVM_CAP_HYPERV_SEND_IPI, "interprocessor interrupts"},
+    };
+    char lacking[256] = "";
+    size_t used = 0;
+
+    for (size_t n = 0; n < ARRAY_SIZE(parts); n++)
+        if (!extension(kvm, parts[n].number) &&
+            !(parts[n].number == KVM_CAP_HYPERV_CPUID && extension(kvm, KVM_CAP_SYS_HYPERV_CPUID)))
+            used += (size_t)snprintf(lacking + used, sizeof lacking - used, "%s%s", used ? ", " : "", parts[n].name);
+    if (used)
+        say(out, false, "Hyper-V interface: lacks %s, Windows is slower; use a host kernel with CONFIG_KVM_HYPERV",
+            lacking);
+    else
+        say(out, true, "Hyper-V interface: complete");
+}
+
+static void check_vcpus(FILE *out, int kvm)
+{
+    int most = extension(kvm, KVM_CAP_MAX_VCPUS);
+
+    say(out, most >= VCPUS_WANTED,
+        most >= VCPUS_WANTED ? "vCPUs: up to %d by KVM, %d by casement"
+                             : "vCPUs: KVM allows %d and not %d; give --cpus no more than that",
+        most, VCPUS_WANTED);
+}
+
+static bool check_kvm(FILE *out)
+{
+    struct error error;
+    int kvm = kvm_open(&error), machine;
+    bool runs;
+
+    if (kvm < 0) {
+        say(out, false, "%s", error.text);
+        return false;
+    }
+    say(out, true, "/dev/kvm: usable (API %d)", KVM_PROBE_API);
+    runs = check_capabilities(out, kvm);
+    check_hyperv(out, kvm);
+    check_vcpus(out, kvm);
+    machine = ioctl(kvm, KVM_CREATE_VM, 0);
+    if (machine < 0) {
+        say(out, false, "virtual machine: KVM makes none: %s; another hypervisor may hold the processor: stop it",
+            strerror(errno));
+        runs = false;
+    } else {
+        say(out, true, "virtual machine: KVM makes one");
+        close(machine);
+    }
+    close(kvm);
+    return runs;
+}
+
+/* The first line of a file that begins with key, and what follows its colon. false: there is none. */
+static bool read_field(const char *path, const char *key, char *value, size_t size)
+{
+    char line[512];
+    bool found = false;
+    FILE *file = fopen(path, "re");
+
+    while (file && !found && fgets(line, sizeof line, file)) {
+        const char *colon = strchr(line, ':');
+
+        if (strncmp(line, key, strlen(key)) != 0 || !colon)
+            continue;
+        colon += 1 + strspn(colon + 1, " \t");
+        snprintf(value, size, "%.*s", (int)strcspn(colon, "\n"), colon);
+        found = true;
+    }
+    if (file)
+        fclose(file);
+    return found;
+}
+
+static void check_processor(FILE *out)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    char sizes[128];
+
+    say(out, cores > 0, "processors: %ld online", cores);
+    if (read_field("/proc/cpuinfo", "address sizes", sizes, sizeof sizes))
+        say(out, true, "address bits: %s", sizes);
+    else
+        say(out, false, "address bits: /proc/cpuinfo does not say them; mount /proc");
+}
+
+static void check_memory(FILE *out)
+{
+    char text[64];
+    uint64_t available = 0, pages = 0;
+
+    if (read_field("/proc/meminfo", "MemAvailable", text, sizeof text))
+        available = strtoull(text, NULL, 10) / 1024;
+    say(out, available >= 1024, "memory: %" PRIu64 " MiB available%s", available,
+        available >= 1024 ? "" : "; little for a machine: free some, or give a small --memory");
+    if (read_field("/proc/meminfo", "HugePages_Free", text, sizeof text))
+        pages = strtoull(text, NULL, 10);
+    if (pages && read_field("/proc/meminfo", "Hugepagesize", text, sizeof text))
+        say(out, true, "huge pages: %" PRIu64 " of %s free for --huge-pages", pages, text);
+    else
+        say(out, false,
+            "huge pages: none in the pool, --huge-pages fails; on the host `sysctl vm.nr_hugepages=1024` "
+            "gives 2 GiB");
+}
+
+static void check_uring(FILE *out)
+{
+    struct io_uring ring;
+    int failed = io_uring_queue_init(4, &ring, 0);
+    char disabled[16] = "";
+    FILE *file;
+
+    if (failed == 0) {
+        io_uring_queue_exit(&ring);
+        say(out, true, "io_uring: usable for disks");
+        return;
+    }
+    file = fopen("/proc/sys/kernel/io_uring_disabled", "re");
+    if (file) {
+        if (!fgets(disabled, sizeof disabled, file))
+            disabled[0] = 0;
+        fclose(file);
+    }
+    if (failed == -EPERM && (disabled[0] == '1' || disabled[0] == '2'))
+        say(out, false, "io_uring: switched off, disks use threads; `sysctl kernel.io_uring_disabled=0` on the host");
+    else if (failed == -EPERM)
+        say(out, false,
+            "io_uring: refused, disks use threads; in a container allow io_uring_setup, io_uring_enter and "
+            "io_uring_register in the seccomp profile");
+    else if (failed == -ENOSYS)
+        say(out, false,
+            "io_uring: not in this kernel or hidden by a seccomp profile, disks use threads; allow "
+            "io_uring_setup, io_uring_enter and io_uring_register");
+    else
+        say(out, false, "io_uring: %s, disks use threads; raise the limits of memory and files", strerror(-failed));
+}
+
+static void check_firmware(FILE *out)
+{
+    static const char *const folders[] = {"/usr/share/OVMF", "/usr/share/edk2/ovmf", "/usr/share/edk2/x64",
+                                          "/usr/share/casement"};
+    static const char *const names[] = {"OVMF_CODE_4M.fd", "OVMF_CODE.4m.fd", "OVMF_CODE.fd"};
+    unsigned found = 0;
+
+    for (size_t folder = 0; folder < ARRAY_SIZE(folders); folder++)
+        for (size_t name = 0; name < ARRAY_SIZE(names); name++) {
+            char path[128];
+
+            snprintf(path, sizeof path, "%s/%s", folders[folder], names[name]);
+            if (access(path, R_OK) < 0)
+                continue;
+            say(out, true, "firmware: %s", path);
+            found++;
+        }
+    if (!found)
+        say(out, false, "firmware: no OVMF found; install the package ovmf, or give --firmware FILE or --kernel FILE");
+}
+
+/* Devices that later network back ends use; user-mode networking needs none of them. */
+static void check_network(FILE *out)
+{
+    static const char *const devices[] = {"/dev/net/tun", "/dev/vhost-net"};
+
+    for (size_t n = 0; n < ARRAY_SIZE(devices); n++) {
+        int fd = open(devices[n], O_RDWR | O_CLOEXEC | O_NONBLOCK);
+
+        if (fd >= 0) {
+            close(fd);
+            say(out, true, "%s: usable", devices[n]);
+        } else {
+            say(out, false, "%s: %s, --net user works without it; in a container add --device %s", devices[n],
+                strerror(errno), devices[n]);
+        }
+    }
+}
+
+int check_main(FILE *out)
+{
+    bool runs = check_kvm(out);
+
+    check_processor(out);
+    check_memory(out);
+    check_uring(out);
+    check_firmware(out);
+    check_network(out);
+    return runs ? EXIT_CODE_POWERED_OFF : EXIT_CODE_NO_KVM;
+}

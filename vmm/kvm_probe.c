@@ -1,0 +1,139 @@
+/* Opening /dev/kvm, with the right reason when that fails (see kvm_probe.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "casement/bytes.h"
+#include "kvm_probe.h"
+
+const struct kvm_probe_capability kvm_probe_capabilities[] = {
+    {KVM_CAP_IRQCHIP, "in-kernel interrupt controllers", true, NULL},
+    {KVM_CAP_PIT2, "in-kernel timer", true, NULL},
+    {KVM_CAP_IRQ_ROUTING, "interrupt routing", true, NULL},
+    {KVM_CAP_IRQFD, "irqfd", true, NULL},
+    {KVM_CAP_IOEVENTFD, "ioeventfd", true, NULL},
+    {KVM_CAP_IOEVENTFD_ANY_LENGTH, "ioeventfd of any length", true, NULL},
+    {KVM_CAP_READONLY_MEM, "read-only memory slots", true, NULL},
+    {KVM_CAP_SET_IDENTITY_MAP_ADDR, "moving the identity map", true, NULL},
+    {KVM_CAP_SET_TSS_ADDR, "moving the task state segment", true, NULL},
+    {KVM_CAP_IMMEDIATE_EXIT, "immediate exit", true, NULL},
+    {KVM_CAP_MP_STATE, "multiprocessor state", true, NULL},
+    {KVM_CAP_SIGNAL_MSI, "direct message interrupts", false, "interrupts go by routes"},
+    {KVM_CAP_X86_USER_SPACE_MSR, "MSRs in user space", false, "a guest that touches an unknown MSR may crash"},
+    {KVM_CAP_TSC_DEADLINE_TIMER, "TSC deadline timer", false, "guests use slower timers"},
+    {KVM_CAP_X2APIC_API, "x2APIC", false, "interrupts are slower with many processors"},
+};
+const unsigned kvm_probe_capability_count = ARRAY_SIZE(kvm_probe_capabilities);
+
+struct cpu_flags {
+    bool vmx, svm, hypervisor, known;
+};
+
+/* The flags of the first processor; Linux leaves out vmx and svm that firmware has switched off and locked. */
+static struct cpu_flags read_flags(const char *cpuinfo)
+{
+    struct cpu_flags flags = {0};
+    FILE *file = fopen(cpuinfo, "re");
+    char *line = NULL, *rest = NULL;
+    size_t room = 0;
+
+    while (file && !flags.known && getline(&line, &room, file) > 0) {
+        if (strncmp(line, "flags", 5) != 0)
+            continue;
+        flags.known = true;
+        for (const char *word = strtok_r(line, " \t\n", &rest); word; word = strtok_r(NULL, " \t\n", &rest)) {
+            flags.vmx |= !strcmp(word, "vmx");
+            flags.svm |= !strcmp(word, "svm");
+            flags.hypervisor |= !strcmp(word, "hypervisor");
+        }
+    }
+    free(line);
+    if (file)
+        fclose(file);
+    return flags;
+}
+
+/* Why nothing serves the device, and what to do. */
+static const char *no_driver(const char *cpuinfo)
+{
+    const struct cpu_flags flags = read_flags(cpuinfo);
+
+    if (flags.vmx)
+        return "the processor has VMX, but kvm_intel is not loaded; run `modprobe kvm_intel` on the host";
+    if (flags.svm)
+        return "the processor has SVM, but kvm_amd is not loaded; run `modprobe kvm_amd` on the host (if that fails, "
+               "enable SVM in the firmware settings)";
+    if (flags.hypervisor)
+        return "this is a virtual machine whose processor shows neither VMX nor SVM; enable nested virtualisation in "
+               "the "
+               "hypervisor that it runs in";
+    if (flags.known)
+        return "the processor shows neither VMX nor SVM; enable virtualisation (VT-x or AMD-V) in the firmware "
+               "settings "
+               "of the host";
+    return "the processor's features are unknown; load kvm_intel or kvm_amd on the host";
+}
+
+static int no_permission(const char *device, int err, struct error *error)
+{
+    struct stat info;
+    const struct group *group;
+
+    /* Permission bits give EACCES; EPERM comes from a container's device list or a security module. */
+    if (err == EPERM)
+        return error_set(error, EPERM,
+                         "%s: refused by the container or a security policy; in a container add --device /dev/kvm",
+                         device);
+    if (stat(device, &info) < 0)
+        return error_set(error, EACCES, "%s: no permission to reach it; check the permissions of its folder", device);
+    group = getgrgid(info.st_gid);
+    return error_set(error, EACCES,
+                     "%s: no permission; its group is %s (gid %u, mode %03o): add the user to that group, or in a "
+                     "container add --group-add %u",
+                     device, group ? group->gr_name : "nameless here", info.st_gid, info.st_mode & 0777U, info.st_gid);
+}
+
+static int explain(const char *device, const char *cpuinfo, int err, struct error *error)
+{
+    switch (err) {
+    case ENOENT:
+        return error_set(error, err, "%s: not there; %s; in a container add --device /dev/kvm", device,
+                         no_driver(cpuinfo));
+    case EACCES:
+    case EPERM:
+        return no_permission(device, err, error);
+    case ENXIO:
+    case ENODEV:
+        return error_set(error, err, "%s: nothing serves it (%s); %s", device, strerror(err), no_driver(cpuinfo));
+    default:
+        return error_set(error, err, "%s: cannot be opened: %s; see `casement check`", device, strerror(err));
+    }
+}
+
+int kvm_open_at(const char *device, const char *cpuinfo, struct error *error)
+{
+    int fd = open(device, O_RDWR | O_CLOEXEC), version;
+
+    if (fd < 0)
+        return explain(device, cpuinfo, errno, error);
+    version = ioctl(fd, KVM_GET_API_VERSION, 0);
+    if (version == KVM_PROBE_API)
+        return fd;
+    close(fd);
+    if (version < 0)
+        return error_set(error, ENODEV, "%s: not the KVM device; pass the host's own /dev/kvm", device);
+    return error_set(error, ENOTSUP, "%s: KVM speaks version %d and not %d; use Linux 5.10 or later", device, version,
+                     KVM_PROBE_API);
+}
+
+int kvm_open(struct error *error)
+{
+    return kvm_open_at("/dev/kvm", "/proc/cpuinfo", error);
+}
