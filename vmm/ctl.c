@@ -95,16 +95,19 @@ static int exchange(int fd, const char *request, size_t length, char *reply, siz
 static int ask(const char *socket_path, const char *request, size_t length, FILE *out)
 {
     char *reply = malloc(CONTROL_LINE_MAX + 1);
-    struct error error;
-    int fd = reply ? connect_to(socket_path, &error) : error_set(&error, ENOMEM, "out of memory"), failed = fd;
+    struct error error = {""};
+    int failed, fd;
 
+    if (!reply)
+        return fail(EXIT_CODE_FAILED, "ctl: out of memory");
+    fd = connect_to(socket_path, &error);
+    failed = fd < 0 ? fd : exchange(fd, request, length, reply, CONTROL_LINE_MAX + 1);
     if (fd >= 0) {
-        failed = exchange(fd, request, length, reply, CONTROL_LINE_MAX + 1);
         close(fd);
         if (failed < 0)
             error_set(&error, -failed, "%s: the machine gave no answer: %s; see its log", socket_path,
                       failed == -EAGAIN ? "it is too slow" : strerror(-failed));
-        else if (!control_unescape(reply) || (strncmp(reply, "ok", 2) != 0 || (reply[2] && reply[2] != ' ')))
+        else if (!control_unescape(reply) || (strcmp(reply, "ok") != 0 && strncmp(reply, "ok ", 3) != 0))
             failed = error_set(&error, EREMOTEIO, "%.400s", !strncmp(reply, "error ", 6) ? reply + 6 : reply);
         else if (reply[2])
             fprintf(out, "%s\n", reply + 3);
@@ -197,7 +200,7 @@ int ctl_main(int count, char **arguments, FILE *out)
     struct config config = {0};
     struct error error;
     char *line, *path;
-    size_t length;
+    size_t length = 0;
     int options, exit_code;
 
     if (count == 1 && !strcmp(arguments[0], "--help")) {

@@ -1,0 +1,233 @@
+/* The table of options: what command line and environment make of it, and the reference that is generated from it. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "casement/bytes.h"
+#include "cmocka_all.h"
+
+#include "../../vmm/options.h"
+
+static struct config config;
+static struct error error;
+
+static int parse(unsigned count, const char *const *words)
+{
+    char *arguments[64];
+
+    error.text[0] = 0;
+    config_free(&config);
+    for (unsigned n = 0; n < count; n++)
+        arguments[n] = (char *)words[n];
+    return options_parse(&config, (int)count, arguments, &error);
+}
+#define PARSE(...) \
+    parse(sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *), (const char *const[]){__VA_ARGS__})
+
+static int teardown(void **state)
+{
+    (void)state;
+    config_free(&config);
+    unsetenv("CASEMENT_CPUS");
+    unsetenv("CASEMENT_DISK");
+    unsetenv("CASEMENT_NESTED");
+    unsetenv("CASEMENT_ON_RESET");
+    return 0;
+}
+
+/* One line that names the thing, its value and what to do. */
+static void assert_refused(int result, const char *thing, const char *remedy)
+{
+    assert_int_equal(result, -EINVAL);
+    assert_null(strchr(error.text, '\n'));
+    if (!strstr(error.text, thing) || !strstr(error.text, remedy))
+        fail_msg("\"%s\" does not say \"%s\" and \"%s\"", error.text, thing, remedy);
+}
+
+static void defaults(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(0, NULL), 0);
+    assert_int_equal(config.cpus, 2);
+    assert_true(config.memory == 2 * GiB);
+    assert_true(config.hyperv);
+    assert_false(config.nested || config.huge_pages || config.memory_shared || config.local_time);
+    assert_int_equal(config.net, CONFIG_NET_USER);
+    assert_int_equal(config.on_reset, CONFIG_RESET);
+    assert_int_equal(config.on_triple_fault, CONFIG_RESET);
+    assert_int_equal(config.io_engine, BLOCK_ENGINE_AUTO);
+    assert_int_equal(config.display_width, 1280);
+    assert_int_equal(config.display_height, 800);
+    assert_int_equal(config.stop_timeout, 105);
+    assert_string_equal(config.serial, "stdio");
+    assert_string_equal(config.state, "machine");
+    assert_null(config.firmware);
+    assert_int_equal(config.disk_count + config.forward_count, 0);
+}
+
+static void both_ways_to_write_a_value(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("--cpus", "4", "--memory=512M", "--nested", "--hyperv=off", "--on-triple-fault", "stop"), 0);
+    assert_int_equal(config.cpus, 4);
+    assert_true(config.memory == 512 * MiB);
+    assert_true(config.nested);
+    assert_false(config.hyperv);
+    assert_int_equal(config.on_triple_fault, CONFIG_STOP);
+    assert_int_equal(PARSE("--append", "console=ttyS0 a=b", "--append=root=/dev/vda"), 0);
+    assert_string_equal(config.append, "root=/dev/vda");
+}
+
+static void sizes(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } good[] = {{"64M", 64 * MiB}, {"65536k", 64 * MiB}, {"1073741824", GiB}, {"3G", 3 * GiB}, {"1T", 1024 * GiB}};
+    static const char *const bad[] = {
+        "63M", "1.5G", "", "G", "-1G", "2Q", "2GG", "99999999999T", "18446744073709551616"};
+
+    (void)state;
+    for (size_t n = 0; n < ARRAY_SIZE(good); n++) {
+        assert_int_equal(PARSE("--memory", good[n].text), 0);
+        assert_true(config.memory == good[n].bytes);
+    }
+    for (size_t n = 0; n < ARRAY_SIZE(bad); n++)
+        assert_refused(PARSE("--memory", bad[n]), "--memory", "give 64M");
+}
+
+static void numbers_have_limits(void **state)
+{
+    static const char *const bad[] = {"0", "65", "-1", "2x", "", "99999999999999999999"};
+
+    (void)state;
+    assert_int_equal(PARSE("--cpus", "1"), 0);
+    assert_int_equal(PARSE("--cpus", "64"), 0);
+    for (size_t n = 0; n < ARRAY_SIZE(bad); n++)
+        assert_refused(PARSE("--cpus", bad[n]), "--cpus", "1 to 64");
+    assert_refused(PARSE("--net", "tap"), "--net tap", "user|none");
+    assert_refused(PARSE("--net", "use"), "--net use", "user|none");
+}
+
+static void mistyped_options_get_a_suggestion(void **state)
+{
+    (void)state;
+    assert_refused(PARSE("--memroy", "1G"), "--memroy", "did you mean --memory?");
+    assert_refused(PARSE("--kernal=x"), "--kernal", "did you mean --kernel?");
+    assert_refused(PARSE("--quite-something-else"), "--quite-something-else", "--help");
+    assert_refused(PARSE("disk.img"), "disk.img", "--help");
+    assert_refused(PARSE("--"), "--", "--help");
+    assert_refused(PARSE("--cpus"), "--cpus", "give --cpus N");
+}
+
+static void environment_is_below_the_command_line(void **state)
+{
+    (void)state;
+    setenv("CASEMENT_CPUS", "8", 1);
+    setenv("CASEMENT_NESTED", "on", 1);
+    setenv("CASEMENT_ON_RESET", "stop", 1);
+    assert_int_equal(parse(0, NULL), 0);
+    assert_int_equal(config.cpus, 8);
+    assert_true(config.nested);
+    assert_int_equal(config.on_reset, CONFIG_STOP);
+    assert_int_equal(PARSE("--cpus", "3"), 0);
+    assert_int_equal(config.cpus, 3);
+    /* Compose files pass empty variables for what was left open. */
+    setenv("CASEMENT_CPUS", "", 1);
+    assert_int_equal(parse(0, NULL), 0);
+    assert_int_equal(config.cpus, 2);
+    setenv("CASEMENT_CPUS", "many", 1);
+    assert_refused(parse(0, NULL), "many", "1 to 64");
+}
+
+static void lists_in_the_environment(void **state)
+{
+    (void)state;
+    setenv("CASEMENT_DISK", "a.img,readonly;b.img", 1);
+    assert_int_equal(parse(0, NULL), 0);
+    assert_int_equal(config.disk_count, 2);
+    assert_string_equal(config.disks[0].path, "a.img");
+    assert_true(config.disks[0].read_only);
+    assert_string_equal(config.disks[1].path, "b.img");
+}
+
+/* What a stream got, as a string to be freed. */
+static char *written_by(void (*write)(FILE *))
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    assert_non_null(out);
+    write(out);
+    fclose(out);
+    return text;
+}
+
+static void what_is_in_force_names_its_source(void **state)
+{
+    char *text;
+
+    (void)state;
+    setenv("CASEMENT_ON_RESET", "stop", 1);
+    assert_int_equal(PARSE("--cpus=3"), 0);
+    text = written_by(options_print);
+    assert_non_null(strstr(text, "cpus = 3 (command line)\n"));
+    assert_non_null(strstr(text, "on-reset = stop (environment)\n"));
+    assert_non_null(strstr(text, "memory = 2G (default)\n"));
+    free(text);
+}
+
+static void help_and_reference_name_every_option(void **state)
+{
+    static const char *const names[] = {"cpus",    "memory", "disk",         "forward",
+                                        "display", "kernel", "stop-timeout", "uuid"};
+    char *help = written_by(options_help), *reference = written_by(options_reference);
+
+    (void)state;
+    for (size_t n = 0; n < ARRAY_SIZE(names); n++) {
+        char text[64];
+
+        snprintf(text, sizeof text, "--%s", names[n]);
+        assert_non_null(strstr(help, text));
+        assert_non_null(strstr(reference, text));
+    }
+    free(help);
+    free(reference);
+}
+
+/* docs/options.md is what `make docs` writes. The test runs in the tree's root. */
+static void the_reference_in_docs_is_up_to_date(void **state)
+{
+    char *reference = written_by(options_reference), *file = NULL;
+    size_t size = 0;
+    FILE *in = fopen("docs/options.md", "re");
+
+    (void)state;
+    assert_non_null(in);
+    assert_true(getdelim(&file, &size, 0, in) > 0);
+    fclose(in);
+    if (strcmp(reference, file) != 0)
+        fail_msg("docs/options.md is not what the table says; run `make docs`");
+    free(reference);
+    free(file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(defaults, teardown),
+        cmocka_unit_test_teardown(both_ways_to_write_a_value, teardown),
+        cmocka_unit_test_teardown(sizes, teardown),
+        cmocka_unit_test_teardown(numbers_have_limits, teardown),
+        cmocka_unit_test_teardown(mistyped_options_get_a_suggestion, teardown),
+        cmocka_unit_test_teardown(environment_is_below_the_command_line, teardown),
+        cmocka_unit_test_teardown(lists_in_the_environment, teardown),
+        cmocka_unit_test_teardown(what_is_in_force_names_its_source, teardown),
+        cmocka_unit_test_teardown(help_and_reference_name_every_option, teardown),
+        cmocka_unit_test_teardown(the_reference_in_docs_is_up_to_date, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
