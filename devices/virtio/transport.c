@@ -1,0 +1,669 @@
+/* virtio over PCI, modern devices only (Virtual I/O Device 1.2, section 4.1; platform contract 7.1). */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "casement/bytes.h"
+#include "casement/log.h"
+#include "virtio_private.h"
+
+/* BAR 4, and what lies where in it. */
+#define WINDOW_BAR 4
+#define WINDOW_SIZE 0x4000
+#define COMMON_AT 0x0000
+#define COMMON_SIZE 0x40
+#define ISR_AT 0x1000
+#define DEVICE_AT 0x2000
+#define NOTIFY_AT 0x3000
+#define NOTIFY_STRIDE 4
+#define MSIX_BAR 1
+#define MSIX_BAR_SIZE 0x1000
+#define MSIX_PBA_AT 0x800
+
+#define CAP_COMMON 1
+#define CAP_NOTIFY 2
+#define CAP_ISR 3
+#define CAP_DEVICE 4
+#define CAP_PCI_CFG 5
+
+#define ISR_QUEUE 1
+#define ISR_CONFIG 2
+
+/* struct virtio_pci_common_cfg (4.1.4.3); 64-bit addresses are two fields, as drivers write them. */
+enum field {
+    DEVICE_FEATURE_SELECT,
+    DEVICE_FEATURE,
+    DRIVER_FEATURE_SELECT,
+    DRIVER_FEATURE,
+    CONFIG_VECTOR,
+    NUM_QUEUES,
+    DEVICE_STATUS,
+    CONFIG_GENERATION,
+    QUEUE_SELECT,
+    QUEUE_SIZE,
+    QUEUE_VECTOR,
+    QUEUE_ENABLE,
+    QUEUE_NOTIFY_OFF,
+    QUEUE_DESC_LOW,
+    QUEUE_DESC_HIGH,
+    QUEUE_DRIVER_LOW,
+    QUEUE_DRIVER_HIGH,
+    QUEUE_DEVICE_LOW,
+    QUEUE_DEVICE_HIGH,
+    FIELDS
+};
+static const struct {
+    uint8_t offset, size;
+} fields[FIELDS] = {{0, 4},  {4, 4},  {8, 4},  {12, 4}, {16, 2}, {18, 2}, {20, 1}, {21, 1}, {22, 2}, {24, 2},
+                    {26, 2}, {28, 2}, {30, 2}, {32, 4}, {36, 4}, {40, 4}, {44, 4}, {48, 4}, {52, 4}};
+
+/* Starting and stopping. life is held. */
+
+static void kick_ready(void *opaque, short events)
+{
+    struct virtq *queue = opaque;
+    uint64_t count;
+
+    (void)events;
+    if (read(queue->kick_fd, &count, sizeof count) < 0)
+        return;
+    if (queue->running && !atomic_load(&queue->virtio->broken))
+        queue->virtio->options.ops->kicked(queue->virtio, queue);
+}
+
+static void kick(const struct virtq *queue)
+{
+    uint64_t one = 1;
+
+    if (write(queue->kick_fd, &one, sizeof one) < 0)
+        return; /* the counter is full: it is signalled already */
+}
+
+static void listen_on_loop(void *opaque)
+{
+    struct virtq *queue = opaque;
+
+    loop_watch(queue->loop, &queue->watch);
+}
+
+static void leave_loop(void *opaque)
+{
+    struct virtq *queue = opaque;
+
+    loop_unwatch(queue->loop, &queue->watch);
+}
+
+static void start(struct virtio *virtio)
+{
+    virtio->started = true;
+    for (unsigned n = 0; n < virtio->options.queues; n++) {
+        struct virtq *queue = &virtio->queues[n];
+
+        queue->running = queue->state.enabled;
+        queue->vector = queue->state.vector;
+        queue->event_index = virtio->state.driver_features & VIRTIO_BIT(VIRTIO_F_EVENT_IDX);
+    }
+    if (virtio->options.ops->start)
+        virtio->options.ops->start(virtio);
+    for (unsigned n = 0; n < virtio->options.queues; n++) {
+        struct virtq *queue = &virtio->queues[n];
+
+        if (!queue->running)
+            continue;
+        loop_call(queue->loop, listen_on_loop, queue);
+        kick(queue); /* chains may wait already */
+    }
+}
+
+/* Back to power-on. On return no queue's thread touches guest memory. */
+static void stop(struct virtio *virtio)
+{
+    uint64_t stale;
+
+    if (virtio->started) {
+        for (unsigned n = 0; n < virtio->options.queues; n++)
+            if (virtio->queues[n].running)
+                loop_call(virtio->queues[n].loop, leave_loop, &virtio->queues[n]);
+        if (virtio->options.ops->stop)
+            virtio->options.ops->stop(virtio);
+    }
+    pthread_mutex_lock(&virtio->lock);
+    virtio->started = false;
+    virtio->state = (struct virtio_state){.config_vector = PCI_NO_VECTOR};
+    for (unsigned n = 0; n < virtio->options.queues; n++) {
+        virtq_reset(&virtio->queues[n]);
+        if (read(virtio->queues[n].kick_fd, &stale, sizeof stale) < 0)
+            continue; /* nobody kicked */
+    }
+    atomic_store(&virtio->broken, false);
+    atomic_store(&virtio->isr, 0);
+    pthread_mutex_unlock(&virtio->lock);
+    pci_intx_set(&virtio->function, false);
+}
+
+/* Interrupts. */
+
+static void interrupt(struct virtio *virtio, uint16_t vector, uint8_t cause)
+{
+    if (pci_msix_enabled(&virtio->function)) {
+        pci_msix_fire(&virtio->function, vector);
+        return;
+    }
+    atomic_fetch_or(&virtio->isr, cause);
+    pci_intx_set(&virtio->function, true);
+}
+
+void virtio_interrupt_queue(struct virtq *queue)
+{
+    interrupt(queue->virtio, queue->vector, ISR_QUEUE);
+}
+
+void virtio_interrupt_config(struct virtio *virtio)
+{
+    uint16_t vector;
+
+    pthread_mutex_lock(&virtio->lock);
+    vector = virtio->state.config_vector;
+    pthread_mutex_unlock(&virtio->lock);
+    interrupt(virtio, vector, ISR_CONFIG);
+}
+
+void virtio_break(struct virtio *virtio, const char *reason)
+{
+    static struct log_limit limit;
+    bool tell;
+
+    if (atomic_exchange(&virtio->broken, true))
+        return;
+    log_guest(&limit, "%s: %s; the device waits for a reset by its driver", virtio->options.name, reason);
+    pthread_mutex_lock(&virtio->lock);
+    virtio->state.status |= STATUS_NEEDS_RESET;
+    tell = virtio->state.status & STATUS_DRIVER_OK;
+    pthread_mutex_unlock(&virtio->lock);
+    if (tell)
+        virtio_interrupt_config(virtio);
+}
+
+void virtio_config_changed(struct virtio *virtio)
+{
+    bool tell;
+
+    pthread_mutex_lock(&virtio->lock);
+    virtio->state.generation++;
+    tell = virtio->state.status & STATUS_DRIVER_OK;
+    pthread_mutex_unlock(&virtio->lock);
+    if (tell)
+        virtio_interrupt_config(virtio);
+}
+
+/* The common configuration. */
+
+/* NULL when queue_select names none: reads are 0 then, writes are lost. */
+static struct virtq *selected(struct virtio *virtio)
+{
+    return virtio->state.queue_select < virtio->options.queues ? &virtio->queues[virtio->state.queue_select] : NULL;
+}
+
+static uint32_t read_queue_field(const struct virtq *queue, enum field field)
+{
+    const struct virtq_state *state = &queue->state;
+
+    switch (field) {
+    case QUEUE_SIZE:
+        return state->size;
+    case QUEUE_VECTOR:
+        return state->vector;
+    case QUEUE_ENABLE:
+        return state->enabled;
+    case QUEUE_NOTIFY_OFF:
+        return queue->index;
+    case QUEUE_DESC_LOW:
+    case QUEUE_DESC_HIGH:
+        return (uint32_t)(state->descriptors >> (field == QUEUE_DESC_HIGH ? 32 : 0));
+    case QUEUE_DRIVER_LOW:
+    case QUEUE_DRIVER_HIGH:
+        return (uint32_t)(state->driver >> (field == QUEUE_DRIVER_HIGH ? 32 : 0));
+    default:
+        return (uint32_t)(state->device >> (field == QUEUE_DEVICE_HIGH ? 32 : 0));
+    }
+}
+
+static uint32_t read_field(struct virtio *virtio, enum field field)
+{
+    const struct virtio_state *state = &virtio->state;
+    const struct virtq *queue;
+
+    switch (field) {
+    case DEVICE_FEATURE_SELECT:
+        return state->device_feature_select;
+    case DEVICE_FEATURE:
+        return state->device_feature_select < 2 ? (uint32_t)(virtio->features >> (32 * state->device_feature_select))
+                                                : 0;
+    case DRIVER_FEATURE_SELECT:
+        return state->driver_feature_select;
+    case DRIVER_FEATURE:
+        return state->driver_feature_select < 2
+                   ? (uint32_t)(state->driver_features >> (32 * state->driver_feature_select))
+                   : 0;
+    case CONFIG_VECTOR:
+        return state->config_vector;
+    case NUM_QUEUES:
+        return virtio->options.queues;
+    case DEVICE_STATUS:
+        return state->status;
+    case CONFIG_GENERATION:
+        return state->generation;
+    case QUEUE_SELECT:
+        return state->queue_select;
+    default:
+        queue = selected(virtio);
+        return queue ? read_queue_field(queue, field) : 0;
+    }
+}
+
+static uint64_t common_read(struct virtio *virtio, unsigned offset, unsigned size)
+{
+    uint8_t image[COMMON_SIZE + 8] = {0};
+
+    pthread_mutex_lock(&virtio->lock);
+    for (unsigned n = 0; n < FIELDS; n++)
+        put_le(image + fields[n].offset, fields[n].size, read_field(virtio, (enum field)n));
+    pthread_mutex_unlock(&virtio->lock);
+    return get_le(image + offset, size);
+}
+
+static uint64_t replace_half(uint64_t whole, bool high, uint32_t half)
+{
+    return high ? (whole & UINT32_MAX) | (uint64_t)half << 32 : (whole & ~(uint64_t)UINT32_MAX) | half;
+}
+
+static uint16_t checked_vector(const struct virtio *virtio, uint32_t vector)
+{
+    return vector < virtio->function.vectors ? (uint16_t)vector : PCI_NO_VECTOR;
+}
+
+/* true: the queue cannot be used as the driver set it up. lock is held. */
+static bool write_queue_field(struct virtq *queue, enum field field, uint32_t value)
+{
+    struct virtq_state *state = &queue->state;
+
+    if (state->enabled) /* frozen until reset */
+        return false;
+    switch (field) {
+    case QUEUE_SIZE:
+        if (value && value <= queue->virtio->options.queue_size && !(value & (value - 1)))
+            state->size = (uint16_t)value;
+        break;
+    case QUEUE_VECTOR:
+        state->vector = checked_vector(queue->virtio, value);
+        break;
+    case QUEUE_ENABLE:
+        if (value != 1)
+            break;
+        state->enabled = virtq_freeze(queue);
+        return !state->enabled;
+    case QUEUE_DESC_LOW:
+    case QUEUE_DESC_HIGH:
+        state->descriptors = replace_half(state->descriptors, field == QUEUE_DESC_HIGH, value);
+        break;
+    case QUEUE_DRIVER_LOW:
+    case QUEUE_DRIVER_HIGH:
+        state->driver = replace_half(state->driver, field == QUEUE_DRIVER_HIGH, value);
+        break;
+    case QUEUE_DEVICE_LOW:
+    case QUEUE_DEVICE_HIGH:
+        state->device = replace_half(state->device, field == QUEUE_DEVICE_HIGH, value);
+        break;
+    default:
+        break;
+    }
+    return false;
+}
+
+static bool features_acceptable(struct virtio *virtio, uint64_t features)
+{
+    return (features & ~virtio->features) == 0 && (features & VIRTIO_BIT(VIRTIO_F_VERSION_1)) &&
+           (!virtio->options.ops->features_ok || virtio->options.ops->features_ok(virtio, features));
+}
+
+/* Status only grows, but for a reset; FEATURES_OK is granted once, and DRIVER_OK only after it (2.1, 3.1.1). */
+static void write_status(struct virtio *virtio, uint8_t value)
+{
+    uint8_t added;
+
+    pthread_mutex_lock(&virtio->life);
+    if (value == 0) {
+        stop(virtio);
+        pthread_mutex_unlock(&virtio->life);
+        return;
+    }
+    pthread_mutex_lock(&virtio->lock);
+    added = value & (uint8_t)~virtio->state.status & (uint8_t)~STATUS_NEEDS_RESET;
+    if ((added & STATUS_FEATURES_OK) && !features_acceptable(virtio, virtio->state.driver_features))
+        added &= (uint8_t)~STATUS_FEATURES_OK;
+    if ((added & STATUS_DRIVER_OK) && !((virtio->state.status | added) & STATUS_FEATURES_OK))
+        added &= (uint8_t)~STATUS_DRIVER_OK;
+    virtio->state.status |= added;
+    pthread_mutex_unlock(&virtio->lock);
+    if ((added & STATUS_DRIVER_OK) && !atomic_load(&virtio->broken))
+        start(virtio);
+    pthread_mutex_unlock(&virtio->life);
+}
+
+static void write_field(struct virtio *virtio, enum field field, uint32_t value)
+{
+    struct virtio_state *state = &virtio->state;
+    struct virtq *queue;
+    bool wrong = false;
+
+    if (field == DEVICE_STATUS) {
+        write_status(virtio, (uint8_t)value);
+        return;
+    }
+    pthread_mutex_lock(&virtio->lock);
+    switch (field) {
+    case DEVICE_FEATURE_SELECT:
+        state->device_feature_select = value;
+        break;
+    case DRIVER_FEATURE_SELECT:
+        state->driver_feature_select = value;
+        break;
+    case DRIVER_FEATURE:
+        if (!(state->status & STATUS_FEATURES_OK) && state->driver_feature_select < 2)
+            state->driver_features = replace_half(state->driver_features, state->driver_feature_select == 1, value);
+        break;
+    case CONFIG_VECTOR:
+        state->config_vector = checked_vector(virtio, value);
+        break;
+    case QUEUE_SELECT:
+        state->queue_select = (uint16_t)value;
+        break;
+    default:
+        queue = field > QUEUE_SELECT ? selected(virtio) : NULL;
+        /* Queues are set up between FEATURES_OK and DRIVER_OK; afterwards nothing of them moves. */
+        if (queue && !(state->status & STATUS_DRIVER_OK))
+            wrong = write_queue_field(queue, field, value);
+    }
+    pthread_mutex_unlock(&virtio->lock);
+    if (wrong)
+        virtio_break(virtio, "a queue's size or areas cannot be used");
+}
+
+/* Every field that the access covers whole; a part of a field means nothing. */
+static void common_write(struct virtio *virtio, unsigned offset, unsigned size, uint64_t value)
+{
+    for (unsigned n = 0; n < FIELDS; n++)
+        if (fields[n].offset >= offset && fields[n].offset + fields[n].size <= offset + size)
+            write_field(virtio, (enum field)n,
+                        (uint32_t)(value >> (8 * (fields[n].offset - offset)) & all_ones(fields[n].size)));
+}
+
+/* The window: one BAR with all structures. */
+
+static uint64_t window_read(void *opaque, uint64_t offset, unsigned size)
+{
+    struct virtio *virtio = opaque;
+    uint8_t data[8] = {0};
+
+    if (offset + size <= COMMON_SIZE)
+        return common_read(virtio, (unsigned)offset, size);
+    if (offset == ISR_AT) {
+        uint8_t isr = atomic_exchange(&virtio->isr, 0);
+
+        pci_intx_set(&virtio->function, false);
+        return isr;
+    }
+    if (offset >= DEVICE_AT && offset + size <= DEVICE_AT + virtio->options.config_size) {
+        if (virtio->options.ops->config_read)
+            virtio->options.ops->config_read(virtio, (unsigned)(offset - DEVICE_AT), data, size);
+        return get_le(data, size);
+    }
+    return 0;
+}
+
+static void window_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct virtio *virtio = opaque;
+    uint8_t data[8];
+
+    if (offset < COMMON_SIZE) {
+        common_write(virtio, (unsigned)offset, size, value);
+    } else if (offset >= DEVICE_AT && offset + size <= DEVICE_AT + virtio->options.config_size) {
+        put_le(data, 8, value);
+        if (virtio->options.ops->config_write)
+            virtio->options.ops->config_write(virtio, (unsigned)(offset - DEVICE_AT), data, size);
+    } else if (offset >= NOTIFY_AT && offset < NOTIFY_AT + (uint64_t)virtio->options.queues * NOTIFY_STRIDE) {
+        kick(&virtio->queues[(offset - NOTIFY_AT) / NOTIFY_STRIDE]);
+    }
+}
+
+static const struct bus_ops window_ops = {window_read, window_write};
+
+/* Follows BAR 4 with the ioeventfds. Without one (KVM refuses) the plain write kicks. */
+static void window_moved(struct pci_function *function, unsigned bar, uint64_t address)
+{
+    struct virtio *virtio = container_of(function, struct virtio, function);
+    struct vm *vm = virtio->board->vm;
+
+    (void)bar;
+    for (unsigned n = 0; n < virtio->options.queues; n++) {
+        struct virtq *queue = &virtio->queues[n];
+        uint64_t at = address == PCI_NO_ADDRESS ? PCI_NO_ADDRESS : address + NOTIFY_AT + n * NOTIFY_STRIDE;
+
+        if (queue->ioeventfd_at != PCI_NO_ADDRESS)
+            vm->ops->ioeventfd(vm, BUS_MMIO, queue->ioeventfd_at, 0, NULL, queue->kick_fd, false);
+        queue->ioeventfd_at = PCI_NO_ADDRESS;
+        if (at != PCI_NO_ADDRESS && vm->ops->ioeventfd(vm, BUS_MMIO, at, 0, NULL, queue->kick_fd, true) == 0)
+            queue->ioeventfd_at = at;
+    }
+}
+
+/* VIRTIO_PCI_CAP_PCI_CFG (4.1.4.9): an access to the window by way of configuration space. */
+static bool window_access(struct virtio *virtio, unsigned offset, unsigned size, uint32_t *where, uint32_t *length)
+{
+    unsigned data = virtio->window_capability + 16;
+
+    *where = (uint32_t)pci_config_get(&virtio->function, virtio->window_capability + 8, 4);
+    *length = (uint32_t)pci_config_get(&virtio->function, virtio->window_capability + 12, 4);
+    return offset < data + 4 && offset + size > data &&
+           pci_config_get(&virtio->function, virtio->window_capability + 4, 1) == WINDOW_BAR &&
+           (*length == 1 || *length == 2 || *length == 4) && *where % *length == 0 && *where < WINDOW_SIZE - 4;
+}
+
+static void config_read(struct pci_function *function, unsigned offset, unsigned size)
+{
+    struct virtio *virtio = container_of(function, struct virtio, function);
+    uint32_t where, length;
+
+    if (window_access(virtio, offset, size, &where, &length))
+        pci_config_set(function, virtio->window_capability + 16, length, window_read(virtio, where, length));
+}
+
+static void config_written(struct pci_function *function, unsigned offset, unsigned size)
+{
+    struct virtio *virtio = container_of(function, struct virtio, function);
+    uint32_t where, length;
+
+    if (window_access(virtio, offset, size, &where, &length))
+        window_write(virtio, where, length, pci_config_get(function, virtio->window_capability + 16, length));
+}
+
+/* Making and unmaking. */
+
+static unsigned add_capability(struct virtio *virtio, uint8_t type, uint32_t offset, uint32_t length, unsigned extra)
+{
+    unsigned at = pci_capability_add(&virtio->function, 0x09, 16 + extra);
+
+    if (!at)
+        return 0;
+    pci_config_set(&virtio->function, at + 2, 1, 16 + extra);
+    pci_config_set(&virtio->function, at + 3, 1, type);
+    pci_config_set(&virtio->function, at + 4, 1, WINDOW_BAR);
+    pci_config_set(&virtio->function, at + 8, 4, offset);
+    pci_config_set(&virtio->function, at + 12, 4, length);
+    return at;
+}
+
+static int add_capabilities(struct virtio *virtio)
+{
+    unsigned notify, window;
+
+    if (!add_capability(virtio, CAP_COMMON, COMMON_AT, COMMON_SIZE, 0) ||
+        !add_capability(virtio, CAP_ISR, ISR_AT, 1, 0) ||
+        !add_capability(virtio, CAP_DEVICE, DEVICE_AT, MAX(virtio->options.config_size, 4U), 0))
+        return -ENOSPC;
+    notify = add_capability(virtio, CAP_NOTIFY, NOTIFY_AT, virtio->options.queues * NOTIFY_STRIDE, 4);
+    window = add_capability(virtio, CAP_PCI_CFG, 0, 0, 4);
+    if (!notify || !window)
+        return -ENOSPC;
+    pci_config_set(&virtio->function, notify + 16, 4, NOTIFY_STRIDE);
+    virtio->window_capability = window;
+    pci_config_writable(&virtio->function, window + 4, 1, 0xFF);
+    pci_config_writable(&virtio->function, window + 8, 8, UINT64_MAX);
+    pci_config_writable(&virtio->function, window + 16, 4, UINT32_MAX);
+    virtio->function.config_read = config_read;
+    virtio->function.config_written = config_written;
+    return 0;
+}
+
+static int add_function(struct virtio *virtio)
+{
+    const struct virtio_options *options = &virtio->options;
+    const struct pci_identity identity = {
+        0x1AF4, (uint16_t)(0x1040 + options->type), 0x1AF4, 0x1100, 1, options->class_code};
+    const struct pci_bar msix = {.type = PCI_BAR_MEMORY32, .size = MSIX_BAR_SIZE};
+    const struct pci_bar window = {.type = PCI_BAR_MEMORY64,
+                                   .prefetchable = true,
+                                   .size = WINDOW_SIZE,
+                                   .region = {.ops = &window_ops, .device = virtio},
+                                   .moved = window_moved};
+    struct pci_function *function = &virtio->function;
+    int failed = pci_function_init(function, options->name, &identity);
+
+    if (failed == 0)
+        failed = pci_bar_add(function, MSIX_BAR, &msix);
+    if (failed == 0)
+        failed = pci_bar_add(function, WINDOW_BAR, &window);
+    if (failed == 0)
+        failed = pci_msix_add(function, MSIX_BAR, 0, MSIX_PBA_AT, options->queues + 1);
+    if (failed == 0)
+        failed = add_capabilities(virtio);
+    if (failed == 0) {
+        pci_intx_add(function, 1);
+        failed = pci_function_add(virtio->board->pci, function, options->slot, 0);
+    }
+    return failed;
+}
+
+static int create_queues(struct virtio *virtio)
+{
+    virtio->queues = calloc(virtio->options.queues, sizeof *virtio->queues);
+    if (!virtio->queues)
+        return -ENOMEM;
+    for (unsigned n = 0; n < virtio->options.queues; n++) {
+        struct virtq *queue = &virtio->queues[n];
+
+        queue->virtio = virtio;
+        queue->index = n;
+        queue->loop = virtio->board->loop;
+        queue->ioeventfd_at = PCI_NO_ADDRESS;
+        queue->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        queue->watch =
+            (struct loop_watch){.fd = queue->kick_fd, .events = POLLIN, .ready = kick_ready, .opaque = queue};
+        virtq_reset(queue);
+        if (queue->kick_fd < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static void reset(struct device *device)
+{
+    struct virtio *virtio = container_of(device, struct virtio, device);
+
+    pthread_mutex_lock(&virtio->life);
+    stop(virtio);
+    pthread_mutex_unlock(&virtio->life);
+}
+
+int virtio_create(struct board *board, const struct virtio_options *options, struct virtio **result)
+{
+    static const struct device_ops ops = {.reset = reset};
+    struct virtio *virtio;
+    int failed;
+
+    if (!options->queues || options->queues > 127 || !options->queue_size || options->queue_size > VIRTIO_QUEUE_MAX ||
+        (options->queue_size & (options->queue_size - 1)) || options->config_size > NOTIFY_AT - DEVICE_AT)
+        return -EINVAL;
+    virtio = calloc(1, sizeof *virtio);
+    if (!virtio)
+        return -ENOMEM;
+    virtio->device = (struct device){.name = options->name, .ops = &ops};
+    virtio->board = board;
+    virtio->options = *options;
+    virtio->features = options->features | VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) |
+                       VIRTIO_BIT(VIRTIO_F_EVENT_IDX);
+    virtio->state.config_vector = PCI_NO_VECTOR;
+    pthread_mutex_init(&virtio->lock, NULL);
+    pthread_mutex_init(&virtio->life, NULL);
+    failed = create_queues(virtio);
+    if (failed == 0)
+        failed = add_function(virtio);
+    if (failed < 0) {
+        virtio_destroy(virtio);
+        return failed;
+    }
+    board_add(board, &virtio->device);
+    *result = virtio;
+    return 0;
+}
+
+void virtio_destroy(struct virtio *virtio)
+{
+    if (!virtio)
+        return;
+    if (virtio->function.bus) {
+        pthread_mutex_lock(&virtio->life);
+        stop(virtio);
+        pthread_mutex_unlock(&virtio->life);
+    }
+    pci_function_remove(&virtio->function);
+    for (unsigned n = 0; virtio->queues && n < virtio->options.queues; n++)
+        if (virtio->queues[n].kick_fd > 0)
+            close(virtio->queues[n].kick_fd);
+    free(virtio->queues);
+    pthread_mutex_destroy(&virtio->life);
+    pthread_mutex_destroy(&virtio->lock);
+    free(virtio);
+}
+
+void *virtio_device(const struct virtio *virtio)
+{
+    return virtio->options.device;
+}
+
+unsigned virtio_slot(const struct virtio *virtio)
+{
+    return virtio->function.devfn >> 3;
+}
+
+void virtio_queue_loop(struct virtio *virtio, unsigned queue, struct loop *loop)
+{
+    virtio->queues[queue].loop = loop;
+}
+
+struct virtq *virtio_queue(struct virtio *virtio, unsigned queue)
+{
+    return &virtio->queues[queue];
+}
+
+bool virtio_queue_running(const struct virtq *queue)
+{
+    return queue->running;
+}
+
+uint64_t virtio_features(const struct virtio *virtio)
+{
+    return virtio->state.status & STATUS_FEATURES_OK ? virtio->state.driver_features : 0;
+}
