@@ -146,10 +146,11 @@ static void on_signal(void *opaque, short events)
         return;
     }
     m->stopping = true;
-    log_info("signal %u: the power button is pressed; the guest has %u s", info.ssi_signo, m->config->stop_timeout);
+    log_info("signal %u: the power button is pressed; the guest has %" PRIu64 " s", info.ssi_signo,
+             m->config->stop_timeout);
     power_down(m);
     loop_timer_set(m->main_loop, &m->second_press, now + SECOND_PRESS_NS);
-    loop_timer_set(m->main_loop, &m->stop_deadline, now + m->config->stop_timeout * SECOND_NS + 1);
+    loop_timer_set(m->main_loop, &m->stop_deadline, now + (int64_t)m->config->stop_timeout * SECOND_NS + 1);
 }
 
 static int control_status(void *opaque, char *text, size_t size)
@@ -159,8 +160,8 @@ static int control_status(void *opaque, char *text, size_t size)
 
     if (m->display)
         display_mode(m->display, &mode);
-    snprintf(text, size, "running cpus=%u memory=%" PRIu64 "M resets=%" PRIu64 " display=%ux%u", m->config->cpus,
-             (uint64_t)(m->config->memory / MiB), m->resets, mode.width, mode.height);
+    snprintf(text, size, "running cpus=%" PRIu64 " memory=%" PRIu64 "M resets=%" PRIu64 " display=%ux%u",
+             m->config->cpus, (uint64_t)(m->config->memory / MiB), m->resets, mode.width, mode.height);
     return 0;
 }
 

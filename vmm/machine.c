@@ -20,7 +20,8 @@
 static int create_core(struct machine *m, struct error *error)
 {
     const struct config *config = m->config;
-    const struct kvm_options options = {.cpus = config->cpus, .hyperv = config->hyperv, .nested = config->nested};
+    const struct kvm_options options = {
+        .cpus = (unsigned)config->cpus, .hyperv = config->hyperv, .nested = config->nested};
     const struct memory_options memory = {
         .size = config->memory, .shared = config->memory_shared, .huge_pages = config->huge_pages};
     int failed = kvm_vm_create(&options, &m->vm, error);
@@ -51,7 +52,7 @@ static int create_vcpus(struct machine *m, struct error *error)
 
     for (unsigned n = 0; n < m->config->cpus; n++)
         m->apic_ids[n] = n;
-    return vcpus_create(m->vm, m->config->cpus, &hooks, &m->vcpus, error);
+    return vcpus_create(m->vm, (unsigned)m->config->cpus, &hooks, &m->vcpus, error);
 }
 
 static int create_chipset(struct machine *m, struct error *error)
@@ -145,16 +146,16 @@ static int create_firmware(struct machine *m, struct error *error)
                                     .product = "Casement Virtual Machine",
                                     .serial = config->name,
                                     .version = CASEMENT_VERSION,
-                                    .cpus = config->cpus,
+                                    .cpus = (unsigned)config->cpus,
                                     .memory = config->memory};
-    struct fw_cfg_machine basics = {.cpus = config->cpus,
+    struct fw_cfg_machine basics = {.cpus = (unsigned)config->cpus,
                                     .low_memory = memory_low_size(m->board.memory),
                                     .high_memory = memory_high_size(m->board.memory)};
     int failed = fw_cfg_create(&m->board, &m->fw_cfg, error);
 
     memcpy(smbios.uuid, config->uuid, sizeof smbios.uuid);
     memcpy(basics.uuid, config->uuid, sizeof basics.uuid);
-    m->acpi = (struct acpi_options){.cpus = config->cpus,
+    m->acpi = (struct acpi_options){.cpus = (unsigned)config->cpus,
                                     .apic_ids = m->apic_ids,
                                     .low_memory = basics.low_memory,
                                     .high_memory = basics.high_memory,
