@@ -1,8 +1,8 @@
 /*
  * The block layer: bytes at an offset, in and out. It knows no virtio, NVMe or ATA.
  *
- * A struct block is one opened image. A struct block_queue is one submission path to it, owned by one loop: requests are
- * submitted and completed on that loop's thread only, so there is no lock between a disk and its engine.
+ * A struct block is one opened image. A struct block_queue is one submission path to it, owned by one loop: requests
+ * are submitted and completed on that loop's thread only, so there is no lock between a disk and its engine.
  */
 #ifndef CASEMENT_BLOCK_H
 #define CASEMENT_BLOCK_H
@@ -19,9 +19,9 @@ enum block_engine { BLOCK_ENGINE_AUTO, BLOCK_ENGINE_URING, BLOCK_ENGINE_THREADS 
 enum block_cache { BLOCK_CACHE_NONE /* O_DIRECT where the file system has it */, BLOCK_CACHE_HOST };
 
 struct block_options {
-    const char *path;           /* a raw file or a block device */
+    const char *path; /* a raw file or a block device */
     bool read_only;
-    enum block_engine engine;   /* AUTO: io_uring if a ring can be set up, else threads */
+    enum block_engine engine; /* AUTO: io_uring if a ring can be set up, else threads */
     enum block_cache cache;
 };
 
@@ -33,17 +33,17 @@ struct block;
 int block_open(const struct block_options *options, struct block **block, struct error *error);
 /* All queues must be gone. Flushes nothing by itself. */
 void block_close(struct block *block);
-uint64_t block_size(const struct block *block);         /* bytes */
+uint64_t block_size(const struct block *block); /* bytes */
 bool block_read_only(const struct block *block);
-bool block_can_discard(const struct block *block);      /* only when the backend truly does */
+bool block_can_discard(const struct block *block);        /* only when the backend truly does */
 const char *block_engine_name(const struct block *block); /* "io_uring" or "threads": what is in use */
 
 struct block_request {
     enum block_op op;
-    uint64_t offset, length;    /* bytes; for reads and writes length is the sum of the iovecs */
-    const struct iovec *iov;    /* stays the caller's until done; any alignment; read and write only */
+    uint64_t offset, length; /* bytes; for reads and writes length is the sum of the iovecs */
+    const struct iovec *iov; /* stays the caller's until done; any alignment; read and write only */
     unsigned iov_count;
-    bool unmap;                 /* BLOCK_WRITE_ZEROES may free the space */
+    bool unmap; /* BLOCK_WRITE_ZEROES may free the space */
     /* On the queue's loop, exactly once: 0 or -errno. All of the range was transferred, or the result is negative. */
     void (*done)(struct block_request *request, int result);
     void *opaque;
@@ -59,13 +59,19 @@ struct block_request {
 struct block_queue;
 /* depth is the largest number of requests in flight (more are queued, never dropped). NULL with a text. */
 struct block_queue *block_queue_create(struct block *block, struct loop *loop, unsigned depth, struct error *error);
-/* Drains first: every request that was submitted is done on return. Call on the loop's thread or while it does not run. */
+/* Drains first: every request that was submitted is done on return. Call on the loop's thread or while it does not run.
+ */
 void block_queue_destroy(struct block_queue *queue);
-/* Hands over a request; nothing need have started before block_queue_kick(). A range outside the image ends as -EINVAL. */
+/* Hands over a request; nothing need have started before block_queue_kick(). A range outside the image ends as -EINVAL.
+ */
 void block_submit(struct block_queue *queue, struct block_request *request);
 /* End of batch: one system call starts what was submitted. */
 void block_queue_kick(struct block_queue *queue);
-/* Waits until everything that was submitted is done; completions run inside. On the loop's thread or while it does not run. */
+/* Called after completions have been told, once for each batch of them; to publish them together. Before any
+ * submission. */
+void block_queue_on_batch(struct block_queue *queue, void (*batch)(void *opaque), void *opaque);
+/* Waits until everything that was submitted is done; completions run inside. On the loop's thread or while it does not
+ * run. */
 void block_queue_drain(struct block_queue *queue);
 
 /* For tools and boot: blocking transfers through the same engine-independent path. 0 or -errno. Any thread. */

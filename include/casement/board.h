@@ -21,8 +21,8 @@ struct board {
     struct bus *bus;
     struct irq *irq;
     struct pci_bus *pci;
-    struct loop *loop;          /* the machine's main loop, for devices without one of their own */
-    struct device *devices;     /* newest first */
+    struct loop *loop;      /* the machine's main loop, for devices without one of their own */
+    struct device *devices; /* newest first */
     /*
      * Called by the device that implements a reset or power register, on a vCPU's thread, possibly with the device's
      * lock held: it only notes the request. The vCPU does not return to the guest; the machine acts on its main thread.

@@ -46,7 +46,8 @@ int bus_add(struct bus *bus, struct bus_region *region);
 /* No effect on a region that is not there. */
 void bus_remove(struct bus *bus, struct bus_region *region);
 
-/* One access by the guest. size 1 to 8; an access that runs over the end of a region is split into bytes. Any thread. */
+/* One access by the guest. size 1 to 8; an access that runs over the end of a region is split into bytes. Any thread.
+ */
 uint64_t bus_read(struct bus *bus, enum bus_space space, uint64_t address, unsigned size);
 void bus_write(struct bus *bus, enum bus_space space, uint64_t address, unsigned size, uint64_t value);
 

@@ -15,19 +15,19 @@
 #define GiB (1024ULL * MiB)
 
 /* The structure that holds the member that ptr points to. */
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-#define CASEMENT_WORD(name, type, to_host, from_host)                                                                  \
-    static inline type get_##name(const void *at)                                                                      \
-    {                                                                                                                  \
-        type word;                                                                                                     \
-        memcpy(&word, at, sizeof word);                                                                                \
-        return to_host(word);                                                                                          \
-    }                                                                                                                  \
-    static inline void put_##name(void *at, type word)                                                                 \
-    {                                                                                                                  \
-        word = from_host(word);                                                                                        \
-        memcpy(at, &word, sizeof word);                                                                                \
+#define CASEMENT_WORD(name, type, to_host, from_host)  \
+    static inline type get_##name(const void *at)      \
+    {                                                  \
+        type word;                                     \
+        memcpy(&word, at, sizeof word);                \
+        return to_host(word);                          \
+    }                                                  \
+    static inline void put_##name(void *at, type word) \
+    {                                                  \
+        word = from_host(word);                        \
+        memcpy(at, &word, sizeof word);                \
     }
 CASEMENT_WORD(le16, uint16_t, le16toh, htole16)
 CASEMENT_WORD(le32, uint32_t, le32toh, htole32)

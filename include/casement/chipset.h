@@ -12,7 +12,8 @@
 #include "casement/error.h"
 #include "casement/input.h"
 
-/* Q35 host bridge (00:00.0, 8086:29C0) with PCIEXBAR, and LPC bridge (00:1f.0, 8086:2918) with PMBASE and PIRQ routing. */
+/* Q35 host bridge (00:00.0, 8086:29C0) with PCIEXBAR, and LPC bridge (00:1f.0, 8086:2918) with PMBASE and PIRQ routing.
+ */
 int q35_host_create(struct board *board, struct error *error);
 struct acpi_pm;
 int lpc_create(struct board *board, struct acpi_pm *pm, struct error *error);
@@ -31,12 +32,13 @@ int reset_control_create(struct board *board, struct error *error);
 
 /* MC146818 clock with 128 bytes of CMOS at 0x70; alarm, periodic and update interrupts on IRQ 8. */
 struct rtc_options {
-    bool local_time;        /* Windows reads the clock as local time */
+    bool local_time;                  /* Windows reads the clock as local time */
     uint64_t low_memory, high_memory; /* bytes, for CMOS 0x34/0x35 and 0x5B-0x5D */
 };
 int rtc_create(struct board *board, const struct rtc_options *options, struct error *error);
 
-/* 16550A at base with irq. Output goes to the sink on a vCPU's thread; input is queued by serial_input(), any thread. */
+/* 16550A at base with irq. Output goes to the sink on a vCPU's thread; input is queued by serial_input(), any thread.
+ */
 struct serial;
 struct serial_options {
     uint16_t base;
@@ -44,7 +46,8 @@ struct serial_options {
     void (*output)(void *opaque, const uint8_t *bytes, size_t length);
     void *opaque;
 };
-int serial_create(struct board *board, const struct serial_options *options, struct serial **serial, struct error *error);
+int serial_create(struct board *board, const struct serial_options *options, struct serial **serial,
+                  struct error *error);
 size_t serial_input(struct serial *serial, const uint8_t *bytes, size_t length); /* how many were taken */
 
 /* i8042 with a keyboard and an IntelliMouse on ports 0x60 and 0x64; joins the input as a sink. */

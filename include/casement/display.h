@@ -9,23 +9,25 @@
 
 struct display;
 struct display_options {
-    unsigned width, height;     /* the EDID's preferred mode: 640x480 to 3840x2160, width a multiple of 8 */
-    uint64_t memory;            /* bytes of video memory, a power of two from 4 to 256 MiB; 0: 16 MiB or what the mode needs */
+    unsigned width, height; /* the EDID's preferred mode: 640x480 to 3840x2160, width a multiple of 8 */
+    uint64_t memory; /* bytes of video memory, a power of two from 4 to 256 MiB; 0: 16 MiB or what the mode needs */
     int slot;
 };
 /* A bochs-display PCI function with EDID (platform contract 5.2), added to the board. */
-int display_create(struct board *board, const struct display_options *options, struct display **display, struct error *error);
+int display_create(struct board *board, const struct display_options *options, struct display **display,
+                   struct error *error);
 
 struct display_mode {
-    unsigned width, height;     /* pixels; both 0 while the guest has set no mode */
-    uint64_t offset;            /* of the first pixel in video memory */
-    unsigned stride;            /* bytes */
+    unsigned width, height; /* pixels; both 0 while the guest has set no mode */
+    uint64_t offset;        /* of the first pixel in video memory */
+    unsigned stride;        /* bytes */
 };
 /* A consistent copy of the present mode, always inside video memory. Any thread. */
 void display_mode(struct display *display, struct display_mode *mode);
 const uint8_t *display_memory(const struct display *display);
 
-/* Writes the present picture (or a black 640x480 before any mode) as PNG, through a temporary file and rename(). Any thread. */
+/* Writes the present picture (or a black 640x480 before any mode) as PNG, through a temporary file and rename(). Any
+ * thread. */
 int display_write_png(struct display *display, const char *path, struct error *error);
 
 #endif

@@ -31,10 +31,11 @@ void irq_line_pulse(struct irq_line *line);
 #define IRQ_NOWHERE (~0U)
 void irq_line_move(struct irq_line *line, unsigned gsi);
 
-/* One message-signalled interrupt: an eventfd that KVM turns into the message, without an exit or a system call more. */
+/* One message-signalled interrupt: an eventfd that KVM turns into the message, without an exit or a system call more.
+ */
 struct msi {
     struct irq *irq;
-    int fd;         /* -1 until msi_init; may be handed to io_uring or vhost */
+    int fd; /* -1 until msi_init; may be handed to io_uring or vhost */
     uint32_t gsi;
     bool bound;
     uint64_t address;

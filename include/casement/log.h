@@ -21,7 +21,8 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 #define log_info(...) log_write(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_write(LOG_DEBUG, __VA_ARGS__)
 
-/* One per place that a guest can reach, zero-initialised: at most one line in five seconds, with the number left out. */
+/* One per place that a guest can reach, zero-initialised: at most one line in five seconds, with the number left out.
+ */
 struct log_limit {
     _Atomic int64_t next_ns;
     _Atomic unsigned dropped;

@@ -35,7 +35,7 @@ struct loop_watch {
     short events;                              /* POLLIN, POLLOUT; may be changed on the loop's thread at any time */
     void (*ready)(void *opaque, short events); /* runs on the loop's thread */
     void *opaque;
-    struct loop_watch *next;                   /* the loop's */
+    struct loop_watch *next; /* the loop's */
 };
 /* On the loop's thread, or while it does not run; both take effect at once. */
 void loop_watch(struct loop *loop, struct loop_watch *watch);
@@ -45,16 +45,18 @@ void loop_unwatch(struct loop *loop, struct loop_watch *watch);
 struct loop_timer {
     void (*expired)(void *opaque); /* runs on the loop's thread */
     void *opaque;
-    int64_t deadline_ns;           /* 0: not set */
-    struct loop_timer *next;       /* the loop's, as what follows */
+    int64_t deadline_ns;     /* 0: not set */
+    struct loop_timer *next; /* the loop's, as what follows */
     bool linked, removing;
 };
 /* Sets (or moves) the deadline, or takes it away with 0. Any thread. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t deadline_ns);
-/* Takes the timer off the loop for good; on return it does not run and will not. Not while holding a lock that expired takes. */
+/* Takes the timer off the loop for good; on return it does not run and will not. Not while holding a lock that expired
+ * takes. */
 void loop_timer_remove(struct loop *loop, struct loop_timer *timer);
 
-/* Work for the loop's thread, from any thread. Posting what is posted already does nothing. The storage is the caller's. */
+/* Work for the loop's thread, from any thread. Posting what is posted already does nothing. The storage is the
+ * caller's. */
 struct loop_task {
     void (*run)(void *opaque);
     void *opaque;
@@ -62,7 +64,8 @@ struct loop_task {
     bool posted;
 };
 void loop_post(struct loop *loop, struct loop_task *task);
-/* Runs the task on the loop's thread and waits until it is done; at once when called there or when the loop does not run. */
+/* Runs the task on the loop's thread and waits until it is done; at once when called there or when the loop does not
+ * run. */
 void loop_call(struct loop *loop, void (*run)(void *opaque), void *opaque);
 
 /*

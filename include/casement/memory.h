@@ -20,9 +20,9 @@
 struct memory;
 
 struct memory_options {
-    uint64_t size;      /* bytes, a multiple of 2 MiB */
-    bool shared;        /* memfd-backed, for later sharing with other processes; otherwise private anonymous memory */
-    bool huge_pages;    /* from the host's hugetlb pool; fails when the pool is too small */
+    uint64_t size;   /* bytes, a multiple of 2 MiB */
+    bool shared;     /* memfd-backed, for later sharing with other processes; otherwise private anonymous memory */
+    bool huge_pages; /* from the host's hugetlb pool; fails when the pool is too small */
 };
 
 /* Reserves the RAM. The caller owns the result. Fails with a text when the host has not got it. */

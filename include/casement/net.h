@@ -13,7 +13,7 @@
 #include "casement/error.h"
 #include "casement/loop.h"
 
-#define NET_FRAME_MAX 65550     /* the largest frame: 64 KiB of IP and the Ethernet header */
+#define NET_FRAME_MAX 65550 /* the largest frame: 64 KiB of IP and the Ethernet header */
 
 struct net_backend;
 
@@ -46,7 +46,7 @@ struct net_backend {
 /* One port of the host that leads into the guest. */
 struct net_forward {
     bool udp;
-    char host_address[46];      /* numeric; empty: 127.0.0.1 */
+    char host_address[46]; /* numeric; empty: 127.0.0.1 */
     uint16_t host_port, guest_port;
 };
 
@@ -54,8 +54,8 @@ struct net_forward {
 struct net_user_options {
     const struct net_forward *forwards;
     unsigned forward_count;
-    const char *host_name;      /* told to the guest by DHCP; NULL: none */
-    bool restricted;            /* no way out, forwards only */
+    const char *host_name; /* told to the guest by DHCP; NULL: none */
+    bool restricted;       /* no way out, forwards only */
 };
 /* A forward whose port is taken fails here, before the guest runs, with a text that names it. */
 int net_user_create(const struct net_user_options *options, struct net_backend **backend, struct error *error);

@@ -31,11 +31,11 @@ struct pci_function;
 struct pci_bar {
     enum pci_bar_type type;
     bool prefetchable;
-    uint64_t size;              /* power of two */
-    struct bus_region region;   /* exits: name, ops and device are filled in by the caller of pci_bar_add() */
-    void *memory;               /* or host memory that the guest maps directly (frame buffer); NULL otherwise */
+    uint64_t size;            /* power of two */
+    struct bus_region region; /* exits: name, ops and device are filled in by the caller of pci_bar_add() */
+    void *memory;             /* or host memory that the guest maps directly (frame buffer); NULL otherwise */
     struct vm_slot slot;
-    uint64_t address;           /* where it is decoded now, or PCI_NO_ADDRESS */
+    uint64_t address; /* where it is decoded now, or PCI_NO_ADDRESS */
     /* Called with the bus's lock held after the BAR was mapped, moved or unmapped, to place ioeventfds. May be NULL. */
     void (*moved)(struct pci_function *function, unsigned bar, uint64_t address);
     /* The bus's own: */
@@ -46,11 +46,11 @@ struct pci_bar {
 /* What the guest can observe: this, and nothing else, is the function's state. */
 struct pci_state {
     uint8_t config[PCI_CONFIG_SIZE];
-    bool intx;                  /* the pin is asserted (before the command register's disable bit) */
+    bool intx; /* the pin is asserted (before the command register's disable bit) */
 };
 
 struct pci_msix_vector {
-    uint8_t entry[16];          /* as the guest wrote it: address, data, control (PCI 3.0, 6.8.2.6 ff.) */
+    uint8_t entry[16]; /* as the guest wrote it: address, data, control (PCI 3.0, 6.8.2.6 ff.) */
     bool pending;
     struct msi msi;
 };
@@ -58,9 +58,9 @@ struct pci_msix_vector {
 struct pci_function {
     const char *name;
     struct pci_bus *bus;
-    uint8_t devfn;              /* slot << 3 | function */
+    uint8_t devfn; /* slot << 3 | function */
     struct pci_state state;
-    uint8_t *writable;          /* mask of config bits that the guest can write, PCI_CONFIG_SIZE bytes */
+    uint8_t *writable; /* mask of config bits that the guest can write, PCI_CONFIG_SIZE bytes */
     uint8_t *write_one_clears;
     struct pci_bar bars[PCI_BARS];
     uint8_t next_capability, last_capability;
@@ -74,13 +74,14 @@ struct pci_function {
     void (*config_written)(struct pci_function *function, unsigned offset, unsigned size);
     /* Optional: called before the guest reads them, with the bus's lock held. */
     void (*config_read)(struct pci_function *function, unsigned offset, unsigned size);
-    uint8_t reset_config[256];  /* the power-on value of the first 256 bytes, taken by pci_function_add() */
+    uint8_t reset_config[256]; /* the power-on value of the first 256 bytes, taken by pci_function_add() */
 };
 
 /* The bus with CF8/CFC (ECAM follows the host bridge's PCIEXBAR). 0 or -errno. */
 int pci_bus_create(struct board *board, struct pci_bus **bus);
 void pci_bus_destroy(struct pci_bus *bus);
-/* Every function back to power-on: BARs unmapped, MSI-X masked and empty, pins low. Called before the devices' own reset. */
+/* Every function back to power-on: BARs unmapped, MSI-X masked and empty, pins low. Called before the devices' own
+ * reset. */
 void pci_bus_reset(struct pci_bus *bus);
 /* Moves ECAM: 256 MiB at base, or PCI_NO_ADDRESS for none. With the bus's lock held (from config_written). */
 void pci_bus_set_ecam(struct pci_bus *bus, uint64_t base);
@@ -89,15 +90,17 @@ void pci_bus_route_pirq(struct pci_bus *bus, unsigned pirq, uint8_t value);
 
 /* What ACPI wants to know once firmware has placed everything. Any thread, vCPUs may run. */
 struct pci_windows {
-    uint64_t ecam;                  /* PCI_NO_ADDRESS when off */
-    uint64_t low64, high64;         /* lowest and (exclusive) highest 64-bit BAR placed above 4 GiB; both 0 when none */
-    uint32_t slots;                 /* bit n: slot n holds a function */
+    uint64_t ecam;          /* PCI_NO_ADDRESS when off */
+    uint64_t low64, high64; /* lowest and (exclusive) highest 64-bit BAR placed above 4 GiB; both 0 when none */
+    uint32_t slots;         /* bit n: slot n holds a function */
 };
 void pci_bus_windows(struct pci_bus *bus, struct pci_windows *windows);
 
-/* In this order: init, BARs, capabilities, MSI-X, add. The storage is the device's; pci_function_remove() before freeing. */
+/* In this order: init, BARs, capabilities, MSI-X, add. The storage is the device's; pci_function_remove() before
+ * freeing. */
 int pci_function_init(struct pci_function *function, const char *name, const struct pci_identity *identity);
-/* Fills bars[bar] from bar_template (type, prefetchable, size, region.name/ops/device or memory, moved). 0 or -EINVAL. */
+/* Fills bars[bar] from bar_template (type, prefetchable, size, region.name/ops/device or memory, moved). 0 or -EINVAL.
+ */
 int pci_bar_add(struct pci_function *function, unsigned bar, const struct pci_bar *bar_template);
 /* Appends a capability of len bytes (2 of them id and next) and returns its offset, or 0 when there is no room. */
 unsigned pci_capability_add(struct pci_function *function, uint8_t id, unsigned len);

@@ -22,18 +22,18 @@ enum { VIRTIO_NET = 1, VIRTIO_BLOCK = 2, VIRTIO_RNG = 4 };
 #define VIRTIO_F_VERSION_1 32
 #define VIRTIO_BIT(n) (UINT64_C(1) << (n))
 
-#define VIRTIO_QUEUE_MAX 1024   /* largest queue size offered by any device */
+#define VIRTIO_QUEUE_MAX 1024 /* largest queue size offered by any device */
 
 struct virtio;
 struct virtq;
 
 /* A descriptor chain, copied once out of guest memory. */
 struct virtq_chain {
-    uint16_t head;              /* names the request until virtq_push() */
-    unsigned out_count;         /* iov[0 .. out_count) is what the driver gives: read only */
-    unsigned in_count;          /* the in_count iovecs after them are for the device to write */
+    uint16_t head;      /* names the request until virtq_push() */
+    unsigned out_count; /* iov[0 .. out_count) is what the driver gives: read only */
+    unsigned in_count;  /* the in_count iovecs after them are for the device to write */
     uint64_t out_bytes, in_bytes;
-    struct iovec *iov;          /* the caller's array */
+    struct iovec *iov; /* the caller's array */
 };
 
 /*
@@ -51,7 +51,8 @@ void virtq_push(struct virtq *queue, uint16_t head, uint32_t written);
 void virtq_flush(struct virtq *queue);
 /* Whether chains wait; does not ask the driver for kicks. */
 bool virtq_has_work(struct virtq *queue);
-/* Asks the driver not to kick while the device works through the queue anyway; virtq_pop() asks again when it finds none. */
+/* Asks the driver not to kick while the device works through the queue anyway; virtq_pop() asks again when it finds
+ * none. */
 void virtq_suppress_kicks(struct virtq *queue);
 unsigned virtq_index(const struct virtq *queue);
 unsigned virtq_size(const struct virtq *queue);
@@ -81,15 +82,15 @@ struct virtio_ops {
 /* What a device model embeds. Everything below `private` belongs to the transport. */
 struct virtio_options {
     const char *name;
-    unsigned type;              /* VIRTIO_NET ... */
-    uint32_t class_code;        /* PCI class, 24 bits */
-    uint64_t features;          /* offered, without VERSION_1, INDIRECT_DESC, EVENT_IDX, which the transport adds */
-    unsigned config_size;       /* bytes of device configuration */
+    unsigned type;        /* VIRTIO_NET ... */
+    uint32_t class_code;  /* PCI class, 24 bits */
+    uint64_t features;    /* offered, without VERSION_1, INDIRECT_DESC, EVENT_IDX, which the transport adds */
+    unsigned config_size; /* bytes of device configuration */
     unsigned queues;
-    unsigned queue_size;        /* power of two, at most VIRTIO_QUEUE_MAX */
+    unsigned queue_size; /* power of two, at most VIRTIO_QUEUE_MAX */
     const struct virtio_ops *ops;
-    void *device;               /* the device model, for virtio_device() */
-    int slot;                   /* PCI slot, or negative for any */
+    void *device; /* the device model, for virtio_device() */
+    int slot;     /* PCI slot, or negative for any */
 };
 
 /*
@@ -115,9 +116,9 @@ struct block;
 struct net_backend;
 struct error;
 struct virtio_block_options {
-    struct block *block;        /* stays the caller's, must outlive the device */
-    char serial[21];            /* GET_ID, at most 20 bytes */
-    unsigned queues;            /* 1 to 64 */
+    struct block *block; /* stays the caller's, must outlive the device */
+    char serial[21];     /* GET_ID, at most 20 bytes */
+    unsigned queues;     /* 1 to 64 */
     int slot;
 };
 int virtio_block_create(struct board *board, const struct virtio_block_options *options, struct error *error);

@@ -14,20 +14,20 @@ enum bus_space { BUS_PORT, BUS_MMIO };
 
 /* One range of guest physical memory that is backed by host memory. Plain data; the host memory stays the caller's. */
 struct vm_slot {
-    uint64_t gpa, size;     /* multiples of 4 KiB */
-    void *host;             /* page aligned */
-    bool read_only;         /* guest writes exit as MMIO */
-    bool log_dirty;         /* vm_dirty_log() may be asked */
-    int number;             /* set by vm_slot_add, -1 when not mapped */
+    uint64_t gpa, size; /* multiples of 4 KiB */
+    void *host;         /* page aligned */
+    bool read_only;     /* guest writes exit as MMIO */
+    bool log_dirty;     /* vm_dirty_log() may be asked */
+    int number;         /* set by vm_slot_add, -1 when not mapped */
 };
 
 /* Where one GSI leads. */
 struct vm_route {
     uint32_t gsi;
-    bool msi;               /* a message; otherwise an interrupt controller's pin */
-    uint64_t address;       /* msi */
-    uint32_t data;          /* msi */
-    uint32_t chip, pin;     /* otherwise: KVM_IRQCHIP_* and the pin there */
+    bool msi;           /* a message; otherwise an interrupt controller's pin */
+    uint64_t address;   /* msi */
+    uint32_t data;      /* msi */
+    uint32_t chip, pin; /* otherwise: KVM_IRQCHIP_* and the pin there */
 };
 
 struct vm;
@@ -37,8 +37,8 @@ struct vm_ops {
     /* One bit per 4 KiB page of the slot; reading clears. bitmap has room for the slot, rounded up to 64 bits. */
     int (*dirty_log)(struct vm *vm, const struct vm_slot *slot, uint64_t *bitmap);
     /* size 0: any size. match: only when the guest writes that value. */
-    int (*ioeventfd)(struct vm *vm, enum bus_space space, uint64_t address, unsigned size, const uint64_t *match, int fd,
-                     bool assign);
+    int (*ioeventfd)(struct vm *vm, enum bus_space space, uint64_t address, unsigned size, const uint64_t *match,
+                     int fd, bool assign);
     void (*irq_line)(struct vm *vm, uint32_t gsi, bool level);
     int (*routes)(struct vm *vm, const struct vm_route *routes, unsigned count); /* replaces the whole table */
     int (*irqfd)(struct vm *vm, int fd, uint32_t gsi, bool assign);

@@ -1,0 +1,59 @@
+/* What an I/O engine is to the block layer. An engine moves bytes of one step; queue.c cuts requests into steps. */
+#ifndef CASEMENT_ENGINE_H
+#define CASEMENT_ENGINE_H
+
+#include "casement/block.h"
+
+/* Bytes of a step that goes through a buffer of our own. */
+#define BOUNCE_BYTES (256U * 1024)
+
+struct block {
+    int fd;
+    uint64_t size;
+    bool read_only, direct, device, can_discard, can_zero;
+    unsigned memory_alignment; /* of buffers, when direct */
+    const struct block_engine_ops *engine;
+    enum block_engine kind;
+};
+
+struct block_queue {
+    struct block *block;
+    struct loop *loop;
+    unsigned depth, in_flight;                     /* requests that an engine has */
+    struct block_request *waiting, **last_waiting; /* submitted, not started */
+    struct block_request *finished;                /* to be told at the next kick or completion */
+    void (*batch)(void *opaque);
+    void *batch_opaque;
+    void *engine; /* the engine's own */
+};
+
+enum step_kind { STEP_READ, STEP_WRITE, STEP_SYNC, STEP_ALLOCATE };
+/* What the engine does next for a request. */
+struct block_step {
+    enum step_kind kind;
+    const struct iovec *iov;
+    unsigned iov_count;
+    uint64_t offset, length;
+    int mode; /* of fallocate() */
+};
+void block_next_step(const struct block_request *request, struct block_step *step);
+/* The engine says how a step ended: bytes for reads and writes, else 0, or -errno. On the queue's loop. */
+void block_step_done(struct block_queue *queue, struct block_request *request, int64_t result);
+
+struct block_engine_ops {
+    const char *name;
+    /* 0 or -errno; queue->engine is set. */
+    int (*create)(struct block_queue *queue);
+    void (*destroy)(struct block_queue *queue);
+    /* Takes the request's next step; at most depth are there at a time. */
+    void (*start)(struct block_queue *queue, struct block_request *request);
+    /* Hands what was started to the host. */
+    void (*kick)(struct block_queue *queue);
+    /* Sleeps until a step is done, and tells all that are. */
+    void (*wait)(struct block_queue *queue);
+};
+extern const struct block_engine_ops block_engine_uring, block_engine_threads;
+/* Whether this process may use io_uring at all. */
+bool block_uring_usable(void);
+
+#endif
