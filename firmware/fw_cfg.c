@@ -1,64 +1,58 @@
-/*
- * fw_cfg: what the firmware asks the machine for, by key or by file name (platform contract 3.1). Port 0x510 selects,
- * 0x511 reads byte by byte, and a descriptor in guest RAM whose address is written to 0x514/0x518 moves whole blocks.
- */
+/* fw_cfg: named blobs for the firmware, by port and by DMA (platform contract 3.1). */
 #include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "casement/bytes.h"
 #include "casement/firmware.h"
-#include "casement/log.h"
 
-#define PORT_BASE 0x510
-#define PORT_COUNT 12
-enum port { SELECTOR = 0, DATA = 1, DMA_HIGH = 4, DMA_LOW = 8 };
-static const char dma_signature[] = "QEMU CFG";
+#define SELECTOR 0x510 /* with data at +1 */
+#define DMA 0x514
+#define DMA_SIGNATURE UINT64_C(0x51454D5520434647) /* "QEMU CFG" */
+#define FIRST_FILE 0x20
+#define MAX_ITEMS 64
+#define DIRECTORY 0x19
+#define ENTRY_BYTES 64
+#define NAME_BYTES 56
 
-#define KEY_DIRECTORY 0x0019
-#define KEY_FIRST_FILE 0x0020
-#define KEY_NONE 0xFFFF
-#define ITEMS_MAX 64
-#define NAME_SIZE 56
-#define DIRECTORY_ENTRY 64
-
-enum dma_control { DMA_ERROR = 1, DMA_READ = 2, DMA_SKIP = 4, DMA_SELECT = 8, DMA_WRITE = 16 };
-#define DMA_DESCRIPTOR 16
+#define CONTROL_ERROR 1U
+#define CONTROL_READ 2U
+#define CONTROL_SKIP 4U
+#define CONTROL_SELECT 8U
+#define CONTROL_WRITE 16U
 
 struct item {
     uint16_t key;
-    char name[NAME_SIZE]; /* empty: a well-known key, not in the directory */
-    uint32_t size;
+    char name[NAME_BYTES]; /* empty for well-known keys */
     uint8_t *data;
-    uint8_t *initial; /* writable files only: what a reset brings back */
+    size_t size, directory_size; /* what the directory says stays what it was */
+    bool acpi;
 };
 
-/* What the guest can observe, the contents of the items apart. */
 struct fw_cfg_state {
     uint16_t key;
-    uint8_t acpi_selected; /* since the last reset */
-    uint32_t offset;
+    uint64_t offset;
     uint32_t dma_high;
 };
 
 struct fw_cfg {
     struct device device;
     struct board *board;
-    struct bus_region region;
     pthread_mutex_t lock;
     struct fw_cfg_state state;
-    struct item items[ITEMS_MAX];
-    unsigned item_count;
-    uint16_t next_file;
+    struct item items[MAX_ITEMS];
+    unsigned count;
+    uint8_t directory[4 + MAX_ITEMS * ENTRY_BYTES];
     void (*regenerate)(void *opaque);
     void *opaque;
+    bool acpi_stale;
+    struct bus_region port, dma;
 };
 
 static struct item *find_key(struct fw_cfg *fw_cfg, uint16_t key)
 {
-    for (unsigned n = 0; n < fw_cfg->item_count; n++)
+    for (unsigned n = 0; n < fw_cfg->count; n++)
         if (fw_cfg->items[n].key == key)
             return &fw_cfg->items[n];
     return NULL;
@@ -66,149 +60,224 @@ static struct item *find_key(struct fw_cfg *fw_cfg, uint16_t key)
 
 static struct item *find_name(struct fw_cfg *fw_cfg, const char *name)
 {
-    for (unsigned n = 0; n < fw_cfg->item_count; n++)
-        if (fw_cfg->items[n].name[0] && strcmp(fw_cfg->items[n].name, name) == 0)
+    for (unsigned n = 0; n < fw_cfg->count; n++)
+        if (!strcmp(fw_cfg->items[n].name, name))
             return &fw_cfg->items[n];
     return NULL;
 }
 
-static bool is_acpi(const struct item *item)
+static int set_data(struct item *item, const void *data, size_t size)
 {
-    return strcmp(item->name, "etc/table-loader") == 0 || strncmp(item->name, "etc/acpi/", 9) == 0;
-}
+    uint8_t *copy = malloc(size ? size : 1);
 
-/* Only the first select after a reset builds the tables, and it does so before any byte is read. No lock is held while
- * they are built, because that asks the PCI bus. */
-static void select_key(struct fw_cfg *fw_cfg, uint16_t key)
-{
-    void (*regenerate)(void *opaque) = NULL;
-    const struct item *item;
-
-    pthread_mutex_lock(&fw_cfg->lock);
-    item = find_key(fw_cfg, key);
-    if (item && is_acpi(item) && !fw_cfg->state.acpi_selected) {
-        fw_cfg->state.acpi_selected = 1;
-        regenerate = fw_cfg->regenerate;
-    }
-    fw_cfg->state.key = key;
-    fw_cfg->state.offset = 0;
-    pthread_mutex_unlock(&fw_cfg->lock);
-    if (regenerate)
-        regenerate(fw_cfg->opaque);
-}
-
-/* What is left of the selected item, at most length bytes. With the lock held. */
-static uint32_t remaining(struct fw_cfg *fw_cfg, uint32_t length, struct item **item)
-{
-    *item = find_key(fw_cfg, fw_cfg->state.key);
-    if (!*item || fw_cfg->state.offset >= (*item)->size)
-        return 0;
-    return MIN(length, (*item)->size - fw_cfg->state.offset);
-}
-
-/* Past the end there are zeros, for as long as anybody reads. */
-static uint8_t next_byte(struct fw_cfg *fw_cfg)
-{
-    struct item *item;
-    uint8_t byte = 0;
-
-    pthread_mutex_lock(&fw_cfg->lock);
-    if (remaining(fw_cfg, 1, &item))
-        byte = item->data[fw_cfg->state.offset++];
-    pthread_mutex_unlock(&fw_cfg->lock);
-    return byte;
-}
-
-/* One transfer between the selected item and guest RAM. With the lock held. The work is bounded by the guest's own RAM,
- * because a range that is not RAM from end to end is refused. 0, or -errno with nothing transferred. */
-static int transfer(struct fw_cfg *fw_cfg, uint32_t control, uint32_t length, uint64_t address)
-{
-    struct item *item;
-    uint32_t count = remaining(fw_cfg, length, &item);
-    uint8_t *ram;
-
-    if (length == 0 || !(control & (DMA_READ | DMA_WRITE | DMA_SKIP)))
-        return 0;
-    if (control & (DMA_READ | DMA_WRITE)) {
-        ram = memory_at(fw_cfg->board->memory, address, length);
-        if (!ram)
-            return -EFAULT;
-        if (control & DMA_READ) {
-            if (count)
-                memcpy(ram, item->data + fw_cfg->state.offset, count);
-            memset(ram + count, 0, length - count);
-        } else {
-            if (!item || !item->initial || count < length)
-                return -EROFS;
-            memcpy(item->data + fw_cfg->state.offset, ram, count);
-        }
-    }
-    fw_cfg->state.offset += count;
+    if (!copy)
+        return -ENOMEM;
+    memcpy(copy, data, size);
+    free(item->data);
+    item->data = copy;
+    item->size = size;
     return 0;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp((*(struct item *const *)a)->name, (*(struct item *const *)b)->name);
+}
+
+/* Big-endian count, then size, key, reserved, name of each, by name. */
+static void make_directory(struct fw_cfg *fw_cfg)
+{
+    const struct item *files[MAX_ITEMS];
+    unsigned count = 0;
+
+    for (unsigned n = 0; n < fw_cfg->count; n++)
+        if (fw_cfg->items[n].name[0])
+            files[count++] = &fw_cfg->items[n];
+    qsort(files, count, sizeof files[0], compare_names);
+    memset(fw_cfg->directory, 0, sizeof fw_cfg->directory);
+    put_be32(fw_cfg->directory, count);
+    for (unsigned n = 0; n < count; n++) {
+        uint8_t *entry = fw_cfg->directory + 4 + (size_t)n * ENTRY_BYTES;
+
+        put_be32(entry, (uint32_t)files[n]->directory_size);
+        put_be16(entry + 4, files[n]->key);
+        memcpy(entry + 8, files[n]->name, NAME_BYTES);
+    }
+}
+
+static int add(struct fw_cfg *fw_cfg, uint16_t key, const char *name, const void *data, size_t size)
+{
+    struct item *item = &fw_cfg->items[fw_cfg->count];
+
+    if (fw_cfg->count == MAX_ITEMS || strlen(name) >= NAME_BYTES || size > UINT32_MAX)
+        return -ENOSPC;
+    if (find_key(fw_cfg, key))
+        return -EEXIST;
+    *item = (struct item){.key = key, .directory_size = size};
+    strcpy(item->name, name);
+    item->acpi = !strcmp(name, "etc/table-loader") || !strncmp(name, "etc/acpi/", 9);
+    if (set_data(item, data, size) < 0)
+        return -ENOMEM;
+    fw_cfg->count++;
+    make_directory(fw_cfg);
+    return 0;
+}
+
+int fw_cfg_add(struct fw_cfg *fw_cfg, uint16_t key, const void *data, size_t size)
+{
+    return add(fw_cfg, key, "", data, size);
+}
+
+int fw_cfg_add_file(struct fw_cfg *fw_cfg, const char *name, const void *data, size_t size)
+{
+    uint16_t key = FIRST_FILE;
+
+    while (find_key(fw_cfg, key))
+        key++;
+    return *name ? add(fw_cfg, key, name, data, size) : -EINVAL;
+}
+
+int fw_cfg_update_file(struct fw_cfg *fw_cfg, const char *name, const void *data, size_t size)
+{
+    struct item *item = find_name(fw_cfg, name);
+
+    return item ? set_data(item, data, size) : -ENOENT;
+}
+
+void fw_cfg_on_acpi(struct fw_cfg *fw_cfg, void (*regenerate)(void *opaque), void *opaque)
+{
+    fw_cfg->regenerate = regenerate;
+    fw_cfg->opaque = opaque;
+    fw_cfg->acpi_stale = true;
+}
+
+/* With the lock held. The tables are rebuilt when firmware first asks for them: only then has it placed everything. */
+static void select_key(struct fw_cfg *fw_cfg, uint16_t key)
+{
+    const struct item *item = find_key(fw_cfg, key);
+
+    fw_cfg->state.key = key;
+    fw_cfg->state.offset = 0;
+    if (item && item->acpi && fw_cfg->acpi_stale && fw_cfg->regenerate) {
+        fw_cfg->acpi_stale = false;
+        fw_cfg->regenerate(fw_cfg->opaque);
+    }
+}
+
+static const uint8_t *selected(struct fw_cfg *fw_cfg, size_t *size)
+{
+    const struct item *item = find_key(fw_cfg, fw_cfg->state.key);
+
+    if (fw_cfg->state.key == DIRECTORY) {
+        *size = 4 + (size_t)get_be32(fw_cfg->directory) * ENTRY_BYTES;
+        return fw_cfg->directory;
+    }
+    *size = item ? item->size : 0;
+    return item ? item->data : NULL;
+}
+
+/* Bytes from the present offset on; behind the end they are zeroes. */
+static void read_bytes(struct fw_cfg *fw_cfg, uint8_t *to, uint64_t length)
+{
+    size_t size, available;
+    const uint8_t *data = selected(fw_cfg, &size);
+    uint64_t offset = fw_cfg->state.offset;
+
+    available = offset < size ? (size_t)MIN((uint64_t)size - offset, length) : 0;
+    if (available)
+        memcpy(to, data + offset, available);
+    memset(to + available, 0, length - available);
+    fw_cfg->state.offset += length;
+}
+
+/* One DMA descriptor: control, length, address, all big-endian. */
 static void run_dma(struct fw_cfg *fw_cfg, uint64_t descriptor)
 {
-    static struct log_limit limit;
-    struct memory *memory = fw_cfg->board->memory;
-    uint8_t words[DMA_DESCRIPTOR], status[4];
-    uint32_t control;
-    int failed;
+    const struct memory *memory = fw_cfg->board->memory;
+    uint8_t raw[16], result[4] = {0};
+    uint32_t control, length;
+    uint8_t *to;
 
-    if (memory_read(memory, descriptor, words, sizeof words) < 0) {
-        log_guest(&limit, "fw_cfg: the DMA descriptor at 0x%" PRIx64 " is not in RAM; nothing is done", descriptor);
-        return;
-    }
-    control = get_be32(words);
-    if (control & DMA_SELECT)
+    if (memory_read(memory, descriptor, raw, sizeof raw) < 0)
+        return; /* nowhere to say so */
+    control = get_be32(raw);
+    length = get_be32(raw + 4);
+    if (control & CONTROL_SELECT)
         select_key(fw_cfg, (uint16_t)(control >> 16));
-    pthread_mutex_lock(&fw_cfg->lock);
-    failed = transfer(fw_cfg, control, get_be32(words + 4), get_be64(words + 8));
-    pthread_mutex_unlock(&fw_cfg->lock);
-    put_be32(status, failed < 0 ? DMA_ERROR : 0);
-    memory_write(memory, descriptor, status, sizeof status);
+    if (control & CONTROL_WRITE) {
+        put_be32(result, CONTROL_ERROR); /* no item takes writes */
+    } else if (control & CONTROL_READ) {
+        to = memory_at(memory, get_be64(raw + 8), length);
+        if (to)
+            read_bytes(fw_cfg, to, length);
+        else if (length)
+            put_be32(result, CONTROL_ERROR);
+    } else if (control & CONTROL_SKIP) {
+        fw_cfg->state.offset += length;
+    }
+    memory_write(memory, descriptor, result, sizeof result);
 }
 
 static uint64_t port_read(void *opaque, uint64_t offset, unsigned size)
 {
-    if (offset == DATA && size == 1)
-        return next_byte(opaque);
-    if (offset >= DMA_HIGH && offset + size <= PORT_COUNT)
-        return get_le(dma_signature + offset - DMA_HIGH, size);
-    return all_ones(size);
+    struct fw_cfg *fw_cfg = opaque;
+    uint8_t byte;
+
+    if (offset != 1)
+        return all_ones(size);
+    pthread_mutex_lock(&fw_cfg->lock);
+    read_bytes(fw_cfg, &byte, 1);
+    pthread_mutex_unlock(&fw_cfg->lock);
+    return byte;
 }
 
 static void port_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
     struct fw_cfg *fw_cfg = opaque;
-    uint32_t high;
 
-    if (offset == SELECTOR && size == 2) {
-        select_key(fw_cfg, (uint16_t)value);
-    } else if (offset == DMA_HIGH && size == 4) {
-        pthread_mutex_lock(&fw_cfg->lock);
-        fw_cfg->state.dma_high = be32toh((uint32_t)value);
-        pthread_mutex_unlock(&fw_cfg->lock);
-    } else if (offset == DMA_LOW && size == 4) {
-        pthread_mutex_lock(&fw_cfg->lock);
-        high = fw_cfg->state.dma_high;
+    if (offset != 0 || size != 2)
+        return;
+    pthread_mutex_lock(&fw_cfg->lock);
+    select_key(fw_cfg, (uint16_t)value);
+    pthread_mutex_unlock(&fw_cfg->lock);
+}
+
+static uint64_t dma_read(void *opaque, uint64_t offset, unsigned size)
+{
+    uint8_t signature[16] = {0};
+
+    (void)opaque;
+    put_be64(signature, DMA_SIGNATURE);
+    return get_le(signature + offset, size);
+}
+
+static void dma_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct fw_cfg *fw_cfg = opaque;
+    uint64_t address;
+
+    pthread_mutex_lock(&fw_cfg->lock);
+    if (offset == 0 && size == 4) {
+        fw_cfg->state.dma_high = __builtin_bswap32((uint32_t)value);
+    } else if ((offset == 4 && size == 4) || (offset == 0 && size == 8)) {
+        address = size == 8 ? __builtin_bswap64(value)
+                            : (uint64_t)fw_cfg->state.dma_high << 32 | __builtin_bswap32((uint32_t)value);
         fw_cfg->state.dma_high = 0;
-        pthread_mutex_unlock(&fw_cfg->lock);
-        run_dma(fw_cfg, (uint64_t)high << 32 | be32toh((uint32_t)value));
+        run_dma(fw_cfg, address);
     }
+    pthread_mutex_unlock(&fw_cfg->lock);
 }
 
 static const struct bus_ops port_ops = {port_read, port_write};
+static const struct bus_ops dma_ops = {dma_read, dma_write};
 
 static void reset(struct device *device)
 {
     struct fw_cfg *fw_cfg = container_of(device, struct fw_cfg, device);
 
     pthread_mutex_lock(&fw_cfg->lock);
-    fw_cfg->state = (struct fw_cfg_state){.key = KEY_NONE};
-    for (unsigned n = 0; n < fw_cfg->item_count; n++)
-        if (fw_cfg->items[n].initial)
-            memcpy(fw_cfg->items[n].data, fw_cfg->items[n].initial, fw_cfg->items[n].size);
+    fw_cfg->state = (struct fw_cfg_state){0};
+    fw_cfg->acpi_stale = true;
     pthread_mutex_unlock(&fw_cfg->lock);
 }
 
@@ -216,173 +285,31 @@ static void destroy(struct device *device)
 {
     struct fw_cfg *fw_cfg = container_of(device, struct fw_cfg, device);
 
-    bus_remove(fw_cfg->board->bus, &fw_cfg->region);
-    for (unsigned n = 0; n < fw_cfg->item_count; n++) {
+    bus_remove(fw_cfg->board->bus, &fw_cfg->port);
+    bus_remove(fw_cfg->board->bus, &fw_cfg->dma);
+    for (unsigned n = 0; n < fw_cfg->count; n++)
         free(fw_cfg->items[n].data);
-        free(fw_cfg->items[n].initial);
-    }
     pthread_mutex_destroy(&fw_cfg->lock);
     free(fw_cfg);
-}
-
-static uint8_t *copy_of(const void *data, size_t size)
-{
-    uint8_t *copy = malloc(size ? size : 1);
-
-    if (copy && size)
-        memcpy(copy, data, size);
-    return copy;
-}
-
-/* With the lock held. A key that is there already gets the new content. */
-static int put_item(struct fw_cfg *fw_cfg, uint16_t key, const char *name, const void *data, size_t size)
-{
-    struct item *item = find_key(fw_cfg, key);
-    uint8_t *copy;
-
-    if (size > UINT32_MAX)
-        return -EFBIG;
-    if (!item && fw_cfg->item_count == ITEMS_MAX)
-        return -ENOSPC;
-    copy = copy_of(data, size);
-    if (!copy)
-        return -ENOMEM;
-    if (item) {
-        free(item->data);
-    } else {
-        item = &fw_cfg->items[fw_cfg->item_count++];
-        *item = (struct item){.key = key};
-        strncpy(item->name, name, NAME_SIZE - 1);
-    }
-    item->data = copy;
-    item->size = (uint32_t)size;
-    return 0;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp((const char *)a + 8, (const char *)b + 8);
-}
-
-/* u32 count, then per file u32 size, u16 key, u16 0, name; all big-endian, in the order of names. With the lock held.
- */
-static int put_directory(struct fw_cfg *fw_cfg)
-{
-    uint8_t directory[4 + ITEMS_MAX * DIRECTORY_ENTRY] = {0};
-    uint32_t count = 0;
-
-    for (unsigned n = 0; n < fw_cfg->item_count; n++) {
-        const struct item *item = &fw_cfg->items[n];
-        uint8_t *entry = directory + 4 + (size_t)count * DIRECTORY_ENTRY;
-
-        if (!item->name[0])
-            continue;
-        put_be32(entry, item->size);
-        put_be16(entry + 4, item->key);
-        memcpy(entry + 8, item->name, NAME_SIZE);
-        count++;
-    }
-    put_be32(directory, count);
-    qsort(directory + 4, count, DIRECTORY_ENTRY, compare_names);
-    return put_item(fw_cfg, KEY_DIRECTORY, "", directory, 4 + (size_t)count * DIRECTORY_ENTRY);
-}
-
-int fw_cfg_add(struct fw_cfg *fw_cfg, uint16_t key, const void *data, size_t size)
-{
-    int failed;
-
-    if (key >= KEY_FIRST_FILE || key == KEY_DIRECTORY)
-        return -EINVAL;
-    pthread_mutex_lock(&fw_cfg->lock);
-    failed = put_item(fw_cfg, key, "", data, size);
-    pthread_mutex_unlock(&fw_cfg->lock);
-    return failed;
-}
-
-static int add_file(struct fw_cfg *fw_cfg, const char *name, const void *data, size_t size, bool writable)
-{
-    uint8_t *initial = NULL;
-    int failed;
-
-    if (!name[0] || strlen(name) >= NAME_SIZE)
-        return -EINVAL;
-    if (writable && !(initial = copy_of(data, size)))
-        return -ENOMEM;
-    pthread_mutex_lock(&fw_cfg->lock);
-    failed = find_name(fw_cfg, name) ? -EEXIST : put_item(fw_cfg, fw_cfg->next_file, name, data, size);
-    if (failed == 0) {
-        find_key(fw_cfg, fw_cfg->next_file++)->initial = initial;
-        initial = NULL;
-        failed = put_directory(fw_cfg);
-    }
-    pthread_mutex_unlock(&fw_cfg->lock);
-    free(initial);
-    return failed;
-}
-
-int fw_cfg_add_file(struct fw_cfg *fw_cfg, const char *name, const void *data, size_t size)
-{
-    return add_file(fw_cfg, name, data, size, false);
-}
-
-int fw_cfg_add_writable_file(struct fw_cfg *fw_cfg, const char *name, const void *data, size_t size)
-{
-    return add_file(fw_cfg, name, data, size, true);
-}
-
-int fw_cfg_update_file(struct fw_cfg *fw_cfg, const char *name, const void *data, size_t size)
-{
-    struct item *item;
-    int failed = 0;
-
-    pthread_mutex_lock(&fw_cfg->lock);
-    item = find_name(fw_cfg, name);
-    if (!item) {
-        failed = -ENOENT;
-    } else if (size > item->size) {
-        failed = -ENOSPC;
-    } else {
-        memcpy(item->data, data, size);
-        memset(item->data + size, 0, item->size - size);
-    }
-    pthread_mutex_unlock(&fw_cfg->lock);
-    return failed;
-}
-
-void fw_cfg_on_acpi(struct fw_cfg *fw_cfg, void (*regenerate)(void *opaque), void *opaque)
-{
-    pthread_mutex_lock(&fw_cfg->lock);
-    fw_cfg->regenerate = regenerate;
-    fw_cfg->opaque = opaque;
-    pthread_mutex_unlock(&fw_cfg->lock);
 }
 
 int fw_cfg_create(struct board *board, struct fw_cfg **result, struct error *error)
 {
     static const struct device_ops ops = {.reset = reset, .destroy = destroy};
-    static const uint8_t features[4] = {3}; /* the ports, and DMA */
     struct fw_cfg *fw_cfg = calloc(1, sizeof *fw_cfg);
-    int failed;
 
     if (!fw_cfg)
         return error_set(error, ENOMEM, "fw_cfg: out of memory");
     fw_cfg->device = (struct device){.name = "fw_cfg", .ops = &ops};
     fw_cfg->board = board;
-    fw_cfg->state.key = KEY_NONE;
-    fw_cfg->next_file = KEY_FIRST_FILE;
     pthread_mutex_init(&fw_cfg->lock, NULL);
-    fw_cfg->region = (struct bus_region){
-        .name = "fw_cfg", .space = BUS_PORT, .base = PORT_BASE, .size = PORT_COUNT, .ops = &port_ops, .device = fw_cfg};
-    failed = put_item(fw_cfg, 0x0000, "", "QEMU", 4);
-    if (failed == 0)
-        failed = put_item(fw_cfg, 0x0001, "", features, sizeof features);
-    if (failed == 0)
-        failed = put_directory(fw_cfg);
-    if (failed == 0)
-        failed = bus_add(board->bus, &fw_cfg->region);
-    if (failed < 0) {
+    fw_cfg->port = (struct bus_region){
+        .name = "fw_cfg", .space = BUS_PORT, .base = SELECTOR, .size = 2, .ops = &port_ops, .device = fw_cfg};
+    fw_cfg->dma = (struct bus_region){
+        .name = "fw_cfg DMA", .space = BUS_PORT, .base = DMA, .size = 8, .ops = &dma_ops, .device = fw_cfg};
+    if (bus_add(board->bus, &fw_cfg->port) < 0 || bus_add(board->bus, &fw_cfg->dma) < 0) {
         destroy(&fw_cfg->device);
-        return error_set(error, -failed, "fw_cfg: %s", strerror(-failed));
+        return error_set(error, ENOMEM, "fw_cfg: out of memory");
     }
     board_add(board, &fw_cfg->device);
     *result = fw_cfg;
