@@ -26,7 +26,7 @@ struct item {
     uint16_t key;
     char name[NAME_BYTES]; /* empty for well-known keys */
     uint8_t *data;
-    size_t size, directory_size; /* what the directory says stays what it was */
+    size_t size;
     bool acpi;
 };
 
@@ -66,19 +66,6 @@ static struct item *find_name(struct fw_cfg *fw_cfg, const char *name)
     return NULL;
 }
 
-static int set_data(struct item *item, const void *data, size_t size)
-{
-    uint8_t *copy = malloc(size ? size : 1);
-
-    if (!copy)
-        return -ENOMEM;
-    memcpy(copy, data, size);
-    free(item->data);
-    item->data = copy;
-    item->size = size;
-    return 0;
-}
-
 static int compare_names(const void *a, const void *b)
 {
     return strcmp((*(struct item *const *)a)->name, (*(struct item *const *)b)->name);
@@ -99,7 +86,7 @@ static void make_directory(struct fw_cfg *fw_cfg)
     for (unsigned n = 0; n < count; n++) {
         uint8_t *entry = fw_cfg->directory + 4 + (size_t)n * ENTRY_BYTES;
 
-        put_be32(entry, (uint32_t)files[n]->directory_size);
+        put_be32(entry, (uint32_t)files[n]->size);
         put_be16(entry + 4, files[n]->key);
         memcpy(entry + 8, files[n]->name, NAME_BYTES);
     }
@@ -111,13 +98,15 @@ static int add(struct fw_cfg *fw_cfg, uint16_t key, const char *name, const void
 
     if (fw_cfg->count == MAX_ITEMS || strlen(name) >= NAME_BYTES || size > UINT32_MAX)
         return -ENOSPC;
-    if (find_key(fw_cfg, key))
+    if (find_key(fw_cfg, key) || (*name && find_name(fw_cfg, name)))
         return -EEXIST;
-    *item = (struct item){.key = key, .directory_size = size};
+    *item = (struct item){.key = key, .size = size, .data = malloc(size ? size : 1)};
+    if (!item->data)
+        return -ENOMEM;
+    if (size)
+        memcpy(item->data, data, size);
     strcpy(item->name, name);
     item->acpi = !strcmp(name, "etc/table-loader") || !strncmp(name, "etc/acpi/", 9);
-    if (set_data(item, data, size) < 0)
-        return -ENOMEM;
     fw_cfg->count++;
     make_directory(fw_cfg);
     return 0;
@@ -139,9 +128,21 @@ int fw_cfg_add_file(struct fw_cfg *fw_cfg, const char *name, const void *data, s
 
 int fw_cfg_update_file(struct fw_cfg *fw_cfg, const char *name, const void *data, size_t size)
 {
-    struct item *item = find_name(fw_cfg, name);
+    struct item *item;
+    int failed = 0;
 
-    return item ? set_data(item, data, size) : -ENOENT;
+    pthread_mutex_lock(&fw_cfg->lock);
+    item = find_name(fw_cfg, name);
+    if (!item) {
+        failed = -ENOENT;
+    } else if (size > item->size) {
+        failed = -ENOSPC;
+    } else {
+        memcpy(item->data, data, size);
+        memset(item->data + size, 0, item->size - size);
+    }
+    pthread_mutex_unlock(&fw_cfg->lock);
+    return failed;
 }
 
 void fw_cfg_on_acpi(struct fw_cfg *fw_cfg, void (*regenerate)(void *opaque), void *opaque)
@@ -151,17 +152,26 @@ void fw_cfg_on_acpi(struct fw_cfg *fw_cfg, void (*regenerate)(void *opaque), voi
     fw_cfg->acpi_stale = true;
 }
 
-/* With the lock held. The tables are rebuilt when firmware first asks for them: only then has it placed everything. */
+/*
+ * The tables are rebuilt when firmware first asks for them: only then has it placed everything. That asks the PCI bus,
+ * so no lock is held meanwhile.
+ */
 static void select_key(struct fw_cfg *fw_cfg, uint16_t key)
 {
-    const struct item *item = find_key(fw_cfg, key);
+    void (*regenerate)(void *opaque) = NULL;
+    const struct item *item;
 
+    pthread_mutex_lock(&fw_cfg->lock);
+    item = find_key(fw_cfg, key);
     fw_cfg->state.key = key;
     fw_cfg->state.offset = 0;
-    if (item && item->acpi && fw_cfg->acpi_stale && fw_cfg->regenerate) {
+    if (item && item->acpi && fw_cfg->acpi_stale) {
         fw_cfg->acpi_stale = false;
-        fw_cfg->regenerate(fw_cfg->opaque);
+        regenerate = fw_cfg->regenerate;
     }
+    pthread_mutex_unlock(&fw_cfg->lock);
+    if (regenerate)
+        regenerate(fw_cfg->opaque);
 }
 
 static const uint8_t *selected(struct fw_cfg *fw_cfg, size_t *size)
@@ -190,31 +200,39 @@ static void read_bytes(struct fw_cfg *fw_cfg, uint8_t *to, uint64_t length)
     fw_cfg->state.offset += length;
 }
 
+/* Moves what the descriptor asks for; 0 or the error bit. With the lock held. */
+static uint32_t transfer(struct fw_cfg *fw_cfg, uint32_t control, uint32_t length, uint64_t address)
+{
+    uint8_t *to;
+
+    if (control & CONTROL_WRITE)
+        return CONTROL_ERROR; /* no item takes writes */
+    if (control & CONTROL_READ && length) {
+        to = memory_at(fw_cfg->board->memory, address, length);
+        if (!to)
+            return CONTROL_ERROR;
+        read_bytes(fw_cfg, to, length);
+    } else if (control & CONTROL_SKIP) {
+        fw_cfg->state.offset += length;
+    }
+    return 0;
+}
+
 /* One DMA descriptor: control, length, address, all big-endian. */
 static void run_dma(struct fw_cfg *fw_cfg, uint64_t descriptor)
 {
     const struct memory *memory = fw_cfg->board->memory;
-    uint8_t raw[16], result[4] = {0};
-    uint32_t control, length;
-    uint8_t *to;
+    uint8_t raw[16], result[4];
+    uint32_t control;
 
     if (memory_read(memory, descriptor, raw, sizeof raw) < 0)
         return; /* nowhere to say so */
     control = get_be32(raw);
-    length = get_be32(raw + 4);
     if (control & CONTROL_SELECT)
         select_key(fw_cfg, (uint16_t)(control >> 16));
-    if (control & CONTROL_WRITE) {
-        put_be32(result, CONTROL_ERROR); /* no item takes writes */
-    } else if (control & CONTROL_READ) {
-        to = memory_at(memory, get_be64(raw + 8), length);
-        if (to)
-            read_bytes(fw_cfg, to, length);
-        else if (length)
-            put_be32(result, CONTROL_ERROR);
-    } else if (control & CONTROL_SKIP) {
-        fw_cfg->state.offset += length;
-    }
+    pthread_mutex_lock(&fw_cfg->lock);
+    put_be32(result, transfer(fw_cfg, control, get_be32(raw + 4), get_be64(raw + 8)));
+    pthread_mutex_unlock(&fw_cfg->lock);
     memory_write(memory, descriptor, result, sizeof result);
 }
 
@@ -235,11 +253,8 @@ static void port_write(void *opaque, uint64_t offset, unsigned size, uint64_t va
 {
     struct fw_cfg *fw_cfg = opaque;
 
-    if (offset != 0 || size != 2)
-        return;
-    pthread_mutex_lock(&fw_cfg->lock);
-    select_key(fw_cfg, (uint16_t)value);
-    pthread_mutex_unlock(&fw_cfg->lock);
+    if (offset == 0 && size == 2)
+        select_key(fw_cfg, (uint16_t)value);
 }
 
 static uint64_t dma_read(void *opaque, uint64_t offset, unsigned size)
@@ -256,16 +271,17 @@ static void dma_write(void *opaque, uint64_t offset, unsigned size, uint64_t val
     struct fw_cfg *fw_cfg = opaque;
     uint64_t address;
 
-    pthread_mutex_lock(&fw_cfg->lock);
     if (offset == 0 && size == 4) {
-        fw_cfg->state.dma_high = __builtin_bswap32((uint32_t)value);
-    } else if ((offset == 4 && size == 4) || (offset == 0 && size == 8)) {
-        address = size == 8 ? __builtin_bswap64(value)
-                            : (uint64_t)fw_cfg->state.dma_high << 32 | __builtin_bswap32((uint32_t)value);
+        pthread_mutex_lock(&fw_cfg->lock);
+        fw_cfg->state.dma_high = be32toh((uint32_t)value);
+        pthread_mutex_unlock(&fw_cfg->lock);
+    } else if (offset == 4 && size == 4) {
+        pthread_mutex_lock(&fw_cfg->lock);
+        address = (uint64_t)fw_cfg->state.dma_high << 32 | be32toh((uint32_t)value);
         fw_cfg->state.dma_high = 0;
+        pthread_mutex_unlock(&fw_cfg->lock);
         run_dma(fw_cfg, address);
     }
-    pthread_mutex_unlock(&fw_cfg->lock);
 }
 
 static const struct bus_ops port_ops = {port_read, port_write};

@@ -30,7 +30,8 @@ int fw_cfg_create(struct board *board, struct fw_cfg **fw_cfg, struct error *err
 int fw_cfg_add(struct fw_cfg *fw_cfg, uint16_t key, const void *data, size_t size);
 /* A file in the directory, at most 55 characters of name. The data is copied. */
 int fw_cfg_add_file(struct fw_cfg *fw_cfg, const char *name, const void *data, size_t size);
-/* Replaces a file's content from inside a select callback; the directory keeps the first size. */
+/* Replaces a file's content from inside a select callback; the directory keeps the first size, zeroes fill up to it.
+ * 0, -ENOENT, or -ENOSPC when it was smaller at first. */
 int fw_cfg_update_file(struct fw_cfg *fw_cfg, const char *name, const void *data, size_t size);
 /* Runs on the first select of any of the files "etc/table-loader", "etc/acpi/" after each reset, before data is read.
  */
