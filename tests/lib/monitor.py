@@ -1,4 +1,5 @@
 """A casement that runs in the rig, as a test sees it: serial port, screen, control socket, end."""
+import os
 import re
 import secrets
 import signal
@@ -16,21 +17,22 @@ class Casement:
     """
     Starts `casement run OPTIONS` in the rig. Its folder, shared with the host, gets serial.log, casement.log,
     screenshots and the machine's state. When a limit strikes, the failure shows the screen and what was said last.
+    TEST_CASEMENT names another program than ./casement, such as one that was built with sanitizers.
     """
 
-    def __init__(self, rig, folder, options, seconds=600, program=machines.TREE / "casement", env=None, wrapper=()):
+    def __init__(self, rig, folder, options, seconds=600, program=None, env=None, wrapper=()):
         self.rig = rig
         self.folder = folder
         self.serial_log = folder / "serial.log"
         self.log = folder / "casement.log"
         self.control = f"/tmp/casement-{secrets.token_hex(6)}.sock"
-        self.program = program
+        self.program = program or os.environ.get("TEST_CASEMENT", machines.TREE / "casement")
         self._seen = 0
         self._screenshots = 0
         folder.mkdir(parents=True, exist_ok=True)
         self.serial_log.touch()
         given = [str(option) for option in options]
-        command = [*wrapper, program, "run", *given, "--control", self.control]
+        command = [*wrapper, self.program, "run", *given, "--control", self.control]
         for option, value in (("--serial", self.serial_log), ("--state", folder / "state")):
             if option not in given:
                 command += [option, value]
