@@ -5,8 +5,6 @@
 #include "acpi.h"
 #include "casement/bytes.h"
 
-#define ECAM_SIZE (256 * MiB)
-#define HOLE_END UINT64_C(0xFEC00000) /* the IOAPIC and what follows it */
 #define PIRQ_FIRST_GSI 16
 #define PCI_SLOTS 32
 #define PIRQS 8
@@ -34,7 +32,8 @@ static void resources(struct aml *aml, const char *name, const struct aml_resour
 static void host_windows(struct aml *aml, const struct acpi_layout *layout)
 {
     struct aml_resources crs = {.size = 0};
-    uint64_t ecam = layout->ecam == PCI_NO_ADDRESS || layout->ecam >= HOLE_END ? HOLE_END - ECAM_SIZE : layout->ecam;
+    /* ECAM that is off is as good as ECAM at the end of the hole with no length. */
+    uint64_t ecam = MIN(layout->ecam, ACPI_HOLE_END), ecam_end = MIN(ecam + ACPI_ECAM_SIZE, ACPI_HOLE_END);
 
     aml_bus_range(&crs, 0, 0xFF);
     aml_io_window(&crs, 0, 0xCF7);
@@ -43,8 +42,8 @@ static void host_windows(struct aml *aml, const struct acpi_layout *layout)
     aml_memory_window(&crs, 0xA0000, 0xBFFFF, false);
     if (ecam > layout->low_window)
         aml_memory_window(&crs, layout->low_window, ecam - 1, false);
-    if (ecam + ECAM_SIZE < HOLE_END)
-        aml_memory_window(&crs, ecam + ECAM_SIZE, HOLE_END - 1, false);
+    if (ecam_end < ACPI_HOLE_END)
+        aml_memory_window(&crs, ecam_end, ACPI_HOLE_END - 1, false);
     aml_memory_window(&crs, layout->high_window, layout->high_window_end - 1, true);
     resources(aml, "_CRS", &crs);
 }
@@ -239,8 +238,8 @@ static void pic_link(struct aml *aml, unsigned n)
     number(aml, "_UID", n);
     resources(aml, "_PRS", &prs);
     link_status(aml, routed);
-    aml_method(aml, "_CRS", 0, true);
     resources(aml, "PRR0", &crs);
+    aml_method(aml, "_CRS", 0, true);
     aml_operator(aml, AML_CREATE_DWORD_FIELD);
     aml_ref(aml, "PRR0");
     aml_integer(aml, 5);
@@ -286,11 +285,12 @@ static void reserved(struct aml *aml, const struct acpi_layout *layout)
 {
     struct aml_resources ecam = {.size = 0}, ports = {.size = 0}, fw_cfg = {.size = 0};
 
-    aml_memory_fixed(&ecam, layout->ecam == PCI_NO_ADDRESS ? 0 : (uint32_t)layout->ecam,
-                     layout->ecam == PCI_NO_ADDRESS ? 0 : ECAM_SIZE);
-    device(aml, "DRAC", "PNP0C01");
-    resources(aml, "_CRS", &ecam);
-    aml_close(aml);
+    if (layout->ecam != PCI_NO_ADDRESS) {
+        aml_memory_fixed(&ecam, (uint32_t)layout->ecam, ACPI_ECAM_SIZE);
+        device(aml, "DRAC", "PNP0C01");
+        resources(aml, "_CRS", &ecam);
+        aml_close(aml);
+    }
     aml_io(&ports, 0x600, 0x80);
     aml_io(&ports, 0x92, 1);
     device(aml, "PRES", "PNP0C02");

@@ -3,11 +3,13 @@
  * the table-loader script (platform contract 3.2), or we do it for a kernel that starts without firmware.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "acpi.h"
 #include "casement/bytes.h"
+#include "casement/log.h"
 
 #define BLOB_BYTES (64 * 1024)
 #define MAX_FIXES 24
@@ -15,8 +17,14 @@
 #define HEADER_BYTES 36
 #define LOADER_BYTES 4096
 #define LOADER_ENTRY 128
+#define APIC_IDS 255      /* in a MADT without x2APIC entries */
+#define TABLES_SLACK 1024 /* for MCFG and a window more, once firmware has placed things */
+#define PHYS_BITS_MIN 36U
+#define PHYS_BITS_PLACED 46U /* firmware and kernels with four-level paging place nothing higher by themselves */
 #define PLACE_AT UINT64_C(0xE0000)
 #define PLACE_END UINT64_C(0x100000)
+#define PM1A_CNT 0x604
+#define SCI_EN 1
 
 #define TABLES_FILE "etc/acpi/tables"
 #define RSDP_FILE "etc/acpi/rsdp"
@@ -44,6 +52,7 @@ struct acpi {
     struct fw_cfg *fw_cfg;
     struct acpi_options options;
     uint32_t *apic_ids;
+    size_t blob_size; /* of the tables in fw_cfg; firmware reads it once, so it never changes */
 };
 
 static uint8_t *begin(struct tables *tables, const char *signature, uint8_t revision, size_t size)
@@ -217,19 +226,20 @@ static void add_xsdt(struct tables *tables)
 
 static struct acpi_layout find_layout(struct board *board, const struct acpi_options *options)
 {
-    struct acpi_layout layout;
+    unsigned bits = MAX(options->phys_bits, PHYS_BITS_MIN);
+    uint64_t limit = UINT64_C(1) << bits, ram_end = MEMORY_HIGH_BASE + options->high_memory;
+    struct acpi_layout layout = {.ecam = PCI_NO_ADDRESS, .low_window = MAX(options->low_memory, MEMORY_LOW_LIMIT)};
     struct pci_windows windows;
-    unsigned bits = options->phys_bits > 46 ? 46 : MAX(options->phys_bits, 36U);
 
     pci_bus_windows(board->pci, &windows);
-    layout.ecam = windows.ecam;
-    layout.low_window = MAX(options->low_memory, MEMORY_LOW_LIMIT);
-    if (windows.high64) {
-        layout.high_window = windows.low64 & ~(GiB - 1);
-        layout.high_window_end = MAX(align_up(windows.high64, GiB), layout.high_window + 32 * GiB);
-    } else {
-        layout.high_window_end = UINT64_C(1) << bits;
-        layout.high_window = layout.high_window_end - (UINT64_C(1) << (bits - 3));
+    if (windows.ecam >= layout.low_window && windows.ecam <= ACPI_HOLE_END - ACPI_ECAM_SIZE)
+        layout.ecam = windows.ecam;
+    if (windows.high64 > windows.low64 && windows.low64 >= ram_end && windows.high64 <= limit) {
+        layout.high_window = MAX(windows.low64 & ~(GiB - 1), ram_end);
+        layout.high_window_end = MIN(MAX(align_up(windows.high64, GiB), layout.high_window + 32 * GiB), limit);
+    } else { /* where OVMF would begin: the top eighth */
+        layout.high_window_end = UINT64_C(1) << MIN(bits, PHYS_BITS_PLACED);
+        layout.high_window = MAX(layout.high_window_end / 8 * 7, align_up(ram_end, GiB));
     }
     return layout;
 }
@@ -240,6 +250,10 @@ static int build(struct tables *tables, struct board *board, const struct acpi_o
     size_t facs, dsdt = 0;
     int failed;
 
+    if (layout.high_window >= layout.high_window_end)
+        return -E2BIG;
+    if (options->cpus > APIC_IDS)
+        return -ENOSPC;
     memset(tables, 0, sizeof *tables);
     facs = add_facs(tables);
     failed = add_dsdt(tables, options, &layout, &dsdt);
@@ -324,32 +338,55 @@ static void make_loader(const struct tables *tables, uint8_t loader[LOADER_BYTES
     put_checksum(at, RSDP_FILE, 32, 0, RSDP_BYTES);
 }
 
+static int put_all(struct acpi *acpi, struct tables *tables,
+                   int (*put)(struct fw_cfg *, const char *, const void *, size_t))
+{
+    uint8_t loader[LOADER_BYTES], rsdp[RSDP_BYTES];
+    int failed;
+
+    if (!acpi->blob_size)
+        acpi->blob_size = align_up(tables->size + TABLES_SLACK, 4096);
+    /* Nothing is replaced unless all of it fits: loader and tables must be of one make. */
+    if (tables->size > acpi->blob_size || acpi->blob_size > BLOB_BYTES)
+        return -ENOSPC;
+    make_loader(tables, loader);
+    make_rsdp(rsdp, tables->xsdt);
+    failed = put(acpi->fw_cfg, LOADER_FILE, loader, sizeof loader);
+    if (failed == 0)
+        failed = put(acpi->fw_cfg, RSDP_FILE, rsdp, sizeof rsdp);
+    if (failed == 0)
+        failed = put(acpi->fw_cfg, TABLES_FILE, tables->data, acpi->blob_size);
+    return failed;
+}
+
 static int publish(struct acpi *acpi, int (*put)(struct fw_cfg *, const char *, const void *, size_t))
 {
     struct tables *tables = malloc(sizeof *tables);
-    uint8_t loader[LOADER_BYTES], rsdp[RSDP_BYTES];
     int failed = tables ? build(tables, acpi->board, &acpi->options) : -ENOMEM;
 
-    if (failed == 0) {
-        make_loader(tables, loader);
-        make_rsdp(rsdp, tables->xsdt);
-        failed = put(acpi->fw_cfg, LOADER_FILE, loader, sizeof loader);
-    }
     if (failed == 0)
-        failed = put(acpi->fw_cfg, RSDP_FILE, rsdp, sizeof rsdp);
-    if (failed == 0) {
-        /* A size of its own for the directory, so that a table that comes or goes does not change it. */
-        size_t size = align_up(tables->size + 64, 4096);
-
-        failed = put(acpi->fw_cfg, TABLES_FILE, tables->data, MIN(size, (size_t)BLOB_BYTES));
-    }
+        failed = put_all(acpi, tables, put);
     free(tables);
     return failed;
 }
 
 static void regenerate(void *opaque)
 {
-    publish(opaque, fw_cfg_update_file);
+    int failed = publish(opaque, fw_cfg_update_file);
+
+    if (failed < 0)
+        log_error("ACPI: the tables are not rebuilt and stay as they were: %s", strerror(-failed));
+}
+
+/* A failure that a smaller machine does not have. */
+static int too_large(const struct acpi_options *options, int failed, struct error *error)
+{
+    if (failed == -E2BIG)
+        return error_set(error, E2BIG,
+                         "--memory: %" PRIu64 " MiB leave no room for PCI in %u address bits; ask for less memory",
+                         (uint64_t)((options->low_memory + options->high_memory) / MiB), options->phys_bits);
+    return error_set(error, -failed, "ACPI: the tables of %u vCPUs cannot be made: %s; ask for fewer vCPUs",
+                     options->cpus, strerror(-failed));
 }
 
 static void destroy(struct device *device)
@@ -381,7 +418,7 @@ int acpi_create(struct board *board, struct fw_cfg *fw_cfg, const struct acpi_op
     }
     if (failed < 0) {
         destroy(&acpi->device);
-        return error_set(error, -failed, "ACPI: tables cannot be made (error %d)", -failed);
+        return too_large(options, failed, error);
     }
     fw_cfg_on_acpi(fw_cfg, regenerate, acpi);
     board_add(board, &acpi->device);
@@ -412,7 +449,9 @@ int acpi_place(struct board *board, const struct acpi_options *options, uint64_t
         memory_write(board->memory, PLACE_AT, rsdp, sizeof rsdp);
         memory_write(board->memory, base, tables->data, tables->size);
         *rsdp_address = PLACE_AT;
+        /* What firmware does for a FADT without SMI_CMD: the fixed hardware is in ACPI mode from the start. */
+        bus_write(board->bus, BUS_PORT, PM1A_CNT, 2, SCI_EN);
     }
     free(tables);
-    return failed < 0 ? error_set(error, -failed, "ACPI: tables cannot be placed (error %d)", -failed) : 0;
+    return failed < 0 ? too_large(options, failed, error) : 0;
 }
