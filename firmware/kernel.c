@@ -50,6 +50,8 @@ struct image {
     int fd;
     uint64_t size;
     uint8_t setup[1024];
+    uint64_t payload;      /* the kernel proper, in the file */
+    uint64_t address, end; /* what it takes in guest RAM, its work space included */
 };
 
 static int open_image(struct image *image, const char *option, const char *path, struct error *error)
@@ -95,24 +97,28 @@ static int check_kernel(struct image *kernel, struct error *error)
     if (get_le16(kernel->setup + VERSION) < 0x020C || !(get_le16(kernel->setup + XLOADFLAGS) & XLF_KERNEL_64))
         return error_set(error, EINVAL, "--kernel %s: has no 64-bit entry; give an x86-64 kernel of Linux 3.8 or later",
                          kernel->path);
+    kernel->payload = ((kernel->setup[SETUP_SECTORS] ? kernel->setup[SETUP_SECTORS] : 4U) + 1U) * 512U;
+    if (kernel->size <= kernel->payload + ENTRY_64)
+        return error_set(error, EINVAL, "--kernel %s: ends before the kernel begins; copy it again, as a whole",
+                         kernel->path);
     return 0;
 }
 
-static int place_kernel(struct memory *memory, const struct image *kernel, uint64_t *address, struct error *error)
+static int place_kernel(struct memory *memory, struct image *kernel, struct error *error)
 {
     const uint8_t *setup = kernel->setup;
-    uint64_t skip = ((setup[SETUP_SECTORS] ? setup[SETUP_SECTORS] : 4U) + 1U) * 512U;
-    uint64_t needed = MAX((uint64_t)get_le32(setup + INIT_SIZE), kernel->size - MIN(skip, kernel->size));
+    uint64_t needed = MAX((uint64_t)get_le32(setup + INIT_SIZE), kernel->size - kernel->payload);
     uint8_t *to;
 
-    *address = setup[RELOCATABLE] ? LOAD_AT : get_le64(setup + PREFERRED);
-    to = memory_at(memory, *address, needed);
-    if (skip >= kernel->size || !to || *address + needed > memory_low_size(memory))
+    kernel->address = setup[RELOCATABLE] ? LOAD_AT : get_le64(setup + PREFERRED);
+    kernel->end = kernel->address + needed;
+    to = memory_at(memory, kernel->address, needed);
+    if (!to || kernel->address < MiB || kernel->end > memory_low_size(memory))
         return error_set(error, ENOMEM,
                          "--kernel %s: needs %" PRIu64 " MiB of RAM from %" PRIu64 " MiB on; give more with --memory",
-                         kernel->path, (uint64_t)(needed / MiB + 1), (uint64_t)(*address / MiB));
-    if (load(kernel, skip, to, kernel->size - skip) < 0)
-        return error_set(error, EIO, "--kernel %s: cannot be read to its end", kernel->path);
+                         kernel->path, (uint64_t)(needed / MiB + 1), (uint64_t)(kernel->address / MiB));
+    if (load(kernel, kernel->payload, to, kernel->size - kernel->payload) < 0)
+        return error_set(error, EIO, "--kernel %s: cannot be read to its end; check the disk it is on", kernel->path);
     return 0;
 }
 
@@ -134,7 +140,7 @@ static int place_initrd(struct memory *memory, const char *path, uint64_t kernel
                            "--initrd %s: %" PRIu64 " MiB do not fit beside the kernel; give more with --memory", path,
                            (uint64_t)(initrd.size / MiB));
     else if (load(&initrd, 0, to, initrd.size) < 0)
-        failed = error_set(error, EIO, "--initrd %s: cannot be read to its end", path);
+        failed = error_set(error, EIO, "--initrd %s: cannot be read to its end; check the disk it is on", path);
     close(initrd.fd);
     put_le32(params + RAMDISK, (uint32_t)address);
     put_le32(params + RAMDISK_SIZE, (uint32_t)initrd.size);
@@ -201,14 +207,13 @@ int kernel_load(struct memory *memory, const struct kernel_options *options, str
 {
     uint8_t params[PARAMS_BYTES] = {0};
     struct image kernel;
-    uint64_t address = 0;
     int failed = open_image(&kernel, "--kernel", options->kernel, error);
 
     if (failed < 0)
         return failed;
     failed = check_kernel(&kernel, error);
     if (failed == 0)
-        failed = place_kernel(memory, &kernel, &address, error);
+        failed = place_kernel(memory, &kernel, error);
     close(kernel.fd);
     if (failed < 0)
         return failed;
@@ -220,12 +225,12 @@ int kernel_load(struct memory *memory, const struct kernel_options *options, str
     describe_memory(memory, params);
     failed = place_command_line(memory, options, params, error);
     if (failed == 0 && options->initrd)
-        failed = place_initrd(memory, options->initrd, address + get_le32(params + INIT_SIZE), params, error);
+        failed = place_initrd(memory, options->initrd, kernel.end, params, error);
     if (failed < 0)
         return failed;
     memory_write(memory, BOOT_PARAMS, params, sizeof params);
     make_tables(memory, entry);
-    entry->rip = address + ENTRY_64;
+    entry->rip = kernel.address + ENTRY_64;
     entry->rsi = BOOT_PARAMS;
     return 0;
 }
