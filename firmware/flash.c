@@ -33,6 +33,7 @@ enum command {
     CLEAR_STATUS = 0x50,
     READ_STATUS = 0x70,
     READ_ID = 0x90,
+    READ_QUERY = 0x98,
 };
 #define STATUS_READY 0x80
 #define STATUS_SEQUENCE_ERROR 0x30 /* erase and program error together: the command was wrong */
@@ -57,7 +58,9 @@ struct flash {
 
 static bool reads_array(const struct flash *flash)
 {
-    return flash->state.command != READ_STATUS && flash->state.command != READ_ID;
+    uint8_t command = flash->state.command;
+
+    return command != READ_STATUS && command != READ_ID && command != READ_QUERY;
 }
 
 /* The slot is there exactly while reads return the array. With the lock held. */
@@ -73,7 +76,7 @@ static void map_for_mode(struct flash *flash)
         log_error("flash: KVM does not map the variables again; they are read the slow way");
 }
 
-/* Only while the slot is off: status, identity, or, if KVM refused the slot, the array. */
+/* Only while the slot is off: status, identity, query, or, if KVM refused the slot, the array. */
 static uint64_t vars_read(void *opaque, uint64_t offset, unsigned size)
 {
     struct flash *flash = opaque;
@@ -84,6 +87,8 @@ static uint64_t vars_read(void *opaque, uint64_t offset, unsigned size)
         value = flash->state.status * UINT64_C(0x0101010101010101);
     else if (flash->state.command == READ_ID)
         value = (offset & 1 ? 0x18 : 0x89) * UINT64_C(0x0101010101010101);
+    else if (flash->state.command == READ_QUERY)
+        value = offset - 0x10 < 3 ? (uint8_t) "QRY"[offset - 0x10] : 0; /* no more than that it is a CFI chip */
     else
         value = get_le(flash->vars + offset, size);
     pthread_mutex_unlock(&flash->lock);
@@ -130,6 +135,7 @@ static void command(struct flash *flash, uint8_t value)
     case ERASE:
     case READ_STATUS:
     case READ_ID:
+    case READ_QUERY:
         flash->state.command = value;
         break;
     default: /* 0xFF, and whatever this chip has not */
@@ -169,8 +175,9 @@ static void sync_expired(void *opaque)
 {
     struct flash *flash = opaque;
 
-    if (msync(flash->vars, flash->vars_slot.size, MS_ASYNC) < 0)
-        log_warning("UEFI variables: not written back: %s", strerror(errno));
+    /* Starts the write-back and returns (MS_ASYNC starts nothing); where a file system has not got it, the host writes
+     * the pages back in its own time. */
+    sync_file_range(flash->vars_fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 static void reset(struct device *device)
@@ -247,16 +254,51 @@ static int copy_file(int from, int to)
     return count < 0 ? -errno : fsync(to) < 0 ? -errno : 0;
 }
 
+/* A new file is there after a power failure only when its folder is on the disk as well. */
+static void sync_folder(const char *path)
+{
+    char folder[4096];
+    const char *slash = strrchr(path, '/');
+    int fd;
+
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path + 1) : 1, slash ? path : ".");
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    fsync(fd);
+    close(fd);
+}
+
+/* Code and variables fill a chip of 4 MiB, or of 2 MiB in old releases. */
+static bool fits_code(const struct flash *flash, off_t size)
+{
+    uint64_t total = flash->code_slot.size + (uint64_t)size;
+
+    return size > 0 && size % 4096 == 0 && (total == 4 * MiB || total == 2 * MiB);
+}
+
 /* New variables appear whole or not at all: a temporary file beside them, linked under the name unless it exists by
  * then. */
-static int make_vars(const struct flash_options *options, struct error *error)
+static int make_vars(const struct flash *flash, const struct flash_options *options, struct error *error)
 {
     char temporary[4096];
     int from = open(options->vars_template, O_RDONLY | O_CLOEXEC), to = -1, failed;
+    struct stat info;
 
-    if (from < 0)
-        return error_set(error, errno, "--vars-template %s: %s; install the package ovmf or name another file",
-                         options->vars_template, strerror(errno));
+    if (from < 0 || fstat(from, &info) < 0) {
+        failed = error_set(error, errno, "--vars-template %s: %s; install the package ovmf or name another file",
+                           options->vars_template, strerror(errno));
+        if (from >= 0)
+            close(from);
+        return failed;
+    }
+    if (!fits_code(flash, info.st_size)) {
+        close(from);
+        return error_set(error, EINVAL,
+                         "--vars-template %s: %" PRIdMAX " bytes do not fit this firmware (%" PRIu64
+                         " bytes); name the variables that come with it, such as OVMF_VARS_4M.fd for OVMF_CODE_4M.fd",
+                         options->vars_template, (intmax_t)info.st_size, flash->code_slot.size);
+    }
     snprintf(temporary, sizeof temporary, "%s.XXXXXX", options->vars_path);
     to = mkostemp(temporary, O_CLOEXEC);
     failed = to < 0 ? -errno : copy_file(from, to);
@@ -267,6 +309,8 @@ static int make_vars(const struct flash_options *options, struct error *error)
         close(to);
     }
     close(from);
+    if (failed == 0)
+        sync_folder(options->vars_path);
     return failed < 0
                ? error_set(error, -failed, "--vars %s: cannot be made: %s; name a file in a folder that is writable",
                            options->vars_path, strerror(-failed))
@@ -289,13 +333,12 @@ static int lock_vars(struct flash *flash, const char *path, struct error *error)
 static int map_vars(struct flash *flash, const struct flash_options *options, struct error *error)
 {
     const char *path = options->vars_path;
-    uint64_t total;
     struct stat info;
     void *host;
     int failed = 0;
 
     if (access(path, F_OK) < 0)
-        failed = make_vars(options, error);
+        failed = make_vars(flash, options, error);
     if (failed < 0)
         return failed;
     flash->vars_fd = open(path, O_RDWR | O_CLOEXEC);
@@ -304,8 +347,7 @@ static int map_vars(struct flash *flash, const struct flash_options *options, st
     failed = lock_vars(flash, path, error);
     if (failed < 0)
         return failed;
-    total = flash->code_slot.size + (uint64_t)info.st_size;
-    if (info.st_size == 0 || info.st_size % 4096 || (total != 4 * MiB && total != 2 * MiB))
+    if (!fits_code(flash, info.st_size))
         return error_set(error, EINVAL,
                          "--vars %s: %" PRIdMAX " bytes do not fit this firmware (%" PRIu64
                          " bytes); name variables made for it, or move the file away and a new one is made",
