@@ -54,7 +54,7 @@ def test_reset_starts_again(linux):
 def test_firmware_starts_a_disk(casement, initrd, folder):
     variables = shutil.copy(VARS, folder / "vars.fd")
     disk = guest_image.boot_disk(folder / "disk", initrd("ls /sys/firmware/efi/efivars | grep -c Boot0\n"), APPEND)
-    machine = casement("--memory", "512M", "--firmware", FIRMWARE, "--vars", variables, "--disk", f"{disk},readonly=on")
+    machine = casement("--memory", "512M", "--firmware", FIRMWARE, "--vars", variables, "--disk", f"{disk},readonly")
     assert machine.guest_status(400) == 0
     assert machine.wait_end() == 0
     disk.unlink()

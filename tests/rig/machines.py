@@ -193,8 +193,8 @@ class Outer:
         with _locked(self.folder / "lock"):
             if self._alive():
                 return
-            kernel = find_kernel(TREE / "build")
             with _locked(BUILD / "lock"):
+                kernel = find_kernel(TREE / "build")
                 base, shim = _boot_archive(kernel), _shim()
             state = {"port": _free_port(), "key": secrets.token_hex(16)}
             self._write_initrd(base, kernel, state["key"])
