@@ -12,6 +12,8 @@
 #include "exit_codes.h"
 #include "machine.h"
 
+/* Slots of PCI bus 0; what is not here has a place of its own in the chipset. */
+enum { SLOT_DISPLAY = 1, SLOT_ENTROPY = 3, SLOT_NETWORK = 4, SLOT_FIRST_DISK = 5 };
 #define COM1_BASE 0x3F8
 #define COM1_IRQ 4
 /* Where we put ECAM when no firmware does (platform contract 1.2: legal with 2 GiB of low RAM). */
@@ -91,9 +93,24 @@ static int create_chipset(struct machine *m, struct error *error)
 static int create_display(struct machine *m, struct error *error)
 {
     const struct display_options options = {
-        .width = m->config->display_width, .height = m->config->display_height, .slot = 1};
+        .width = m->config->display_width, .height = m->config->display_height, .slot = SLOT_DISPLAY};
 
     return m->config->display_width ? display_create(&m->board, &options, &m->display, error) : 0;
+}
+
+/* Disks are started in the order in which they were given, and nothing else is (OpenFirmware paths, platform
+ * contract 3.1). */
+static int add_boot_order(struct machine *m, struct error *error)
+{
+    char order[CONFIG_DISKS * 40] = "";
+    size_t used = 0;
+    int failed;
+
+    for (unsigned n = 0; n < m->disk_count; n++)
+        used += (size_t)snprintf(order + used, sizeof order - used, "%s/pci@i0cf8/scsi@%x/disk@0,0", n ? "\n" : "",
+                                 SLOT_FIRST_DISK + n);
+    failed = used ? fw_cfg_add_file(m->fw_cfg, "bootorder", order, used + 1) : 0;
+    return failed < 0 ? error_set(error, -failed, "boot order: cannot be made (error %d)", -failed) : 0;
 }
 
 static int create_disks(struct machine *m, struct error *error)
@@ -102,7 +119,7 @@ static int create_disks(struct machine *m, struct error *error)
         const struct config_disk *disk = &m->config->disks[n];
         const struct block_options options = {
             .path = disk->path, .read_only = disk->read_only, .engine = disk->engine, .cache = disk->cache};
-        struct virtio_block_options device = {.queues = disk->queues, .slot = -1};
+        struct virtio_block_options device = {.queues = disk->queues, .slot = (int)(SLOT_FIRST_DISK + n)};
         int failed = block_open(&options, &m->disks[n], error);
 
         if (failed < 0)
@@ -117,14 +134,14 @@ static int create_disks(struct machine *m, struct error *error)
         if (failed < 0)
             return failed;
     }
-    return 0;
+    return add_boot_order(m, error);
 }
 
 static int create_network(struct machine *m, struct error *error)
 {
     const struct net_user_options user = {
         .forwards = m->config->forwards, .forward_count = m->config->forward_count, .host_name = m->config->name};
-    struct virtio_net_options card = {.slot = -1};
+    struct virtio_net_options card = {.slot = SLOT_NETWORK};
     int failed;
 
     if (m->config->net == CONFIG_NET_NONE)
@@ -216,7 +233,7 @@ int machine_create(struct machine *m, struct error *error)
         if (failed < 0)
             return failed;
     }
-    failed = virtio_rng_create(&m->board, -1, error);
+    failed = virtio_rng_create(&m->board, SLOT_ENTROPY, error);
     if (failed < 0)
         return failed;
     failed = loop_start(m->board.loop);
