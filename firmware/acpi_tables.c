@@ -55,19 +55,26 @@ struct acpi {
     size_t blob_size; /* of the tables in fw_cfg; firmware reads it once, so it never changes */
 };
 
+/* Text without an end of its own: signatures, and names in fields that are zero already. */
+static void put_text(uint8_t *at, const char *text)
+{
+    while (*text)
+        *at++ = (uint8_t)*text++;
+}
+
 static uint8_t *begin(struct tables *tables, const char *signature, uint8_t revision, size_t size)
 {
     uint8_t *at;
 
     tables->size = align_up(tables->size, 64);
     at = tables->data + tables->size;
-    memcpy(at, signature, 4);
+    put_text(at, signature);
     put_le32(at + 4, (uint32_t)size);
     at[8] = revision;
-    memcpy(at + 10, "CSMENT", 6);
-    memcpy(at + 16, "CASEMENT", 8);
+    put_text(at + 10, "CSMENT");
+    put_text(at + 16, "CASEMENT");
     put_le32(at + 24, 1);
-    memcpy(at + 28, "CSMT", 4);
+    put_text(at + 28, "CSMT");
     put_le32(at + 32, 1);
     tables->size += size;
     return at;
@@ -89,7 +96,7 @@ static size_t add_facs(struct tables *tables)
 {
     uint8_t *at = tables->data + tables->size;
 
-    memcpy(at, "FACS", 4);
+    put_text(at, "FACS");
     put_le32(at + 4, 64);
     at[32] = 1; /* version */
     tables->size += 64;
@@ -271,8 +278,8 @@ static int build(struct tables *tables, struct board *board, const struct acpi_o
 static void make_rsdp(uint8_t rsdp[RSDP_BYTES], uint64_t xsdt)
 {
     memset(rsdp, 0, RSDP_BYTES);
-    memcpy(rsdp, "RSD PTR ", 8);
-    memcpy(rsdp + 9, "CSMENT", 6);
+    put_text(rsdp, "RSD PTR ");
+    put_text(rsdp + 9, "CSMENT");
     rsdp[15] = 2;
     put_le32(rsdp + 20, RSDP_BYTES);
     put_le64(rsdp + 24, xsdt);
@@ -292,7 +299,7 @@ static uint8_t checksum(const uint8_t *bytes, size_t size)
 static uint8_t *put_allocate(uint8_t *at, const char *file, uint32_t alignment, uint8_t zone)
 {
     put_le32(at, 1);
-    strcpy((char *)at + 4, file);
+    put_text(at + 4, file);
     put_le32(at + 60, alignment);
     at[64] = zone;
     return at + LOADER_ENTRY;
@@ -301,8 +308,8 @@ static uint8_t *put_allocate(uint8_t *at, const char *file, uint32_t alignment, 
 static uint8_t *put_pointer(uint8_t *at, const char *file, size_t offset, unsigned size)
 {
     put_le32(at, 2);
-    strcpy((char *)at + 4, file);
-    strcpy((char *)at + 60, TABLES_FILE);
+    put_text(at + 4, file);
+    put_text(at + 60, TABLES_FILE);
     put_le32(at + 116, (uint32_t)offset);
     at[120] = (uint8_t)size;
     return at + LOADER_ENTRY;
@@ -311,7 +318,7 @@ static uint8_t *put_pointer(uint8_t *at, const char *file, size_t offset, unsign
 static uint8_t *put_checksum(uint8_t *at, const char *file, size_t result, size_t start, size_t length)
 {
     put_le32(at, 3);
-    strcpy((char *)at + 4, file);
+    put_text(at + 4, file);
     put_le32(at + 60, (uint32_t)result);
     put_le32(at + 64, (uint32_t)start);
     put_le32(at + 68, (uint32_t)length);

@@ -14,6 +14,7 @@
 #define MAX_ITEMS 64
 #define DIRECTORY 0x19
 #define ENTRY_BYTES 64
+#define ENTRY_NAME 8
 #define NAME_BYTES 56
 
 #define CONTROL_ERROR 1U
@@ -68,28 +69,29 @@ static struct item *find_name(struct fw_cfg *fw_cfg, const char *name)
 
 static int compare_names(const void *a, const void *b)
 {
-    return strcmp((*(struct item *const *)a)->name, (*(struct item *const *)b)->name);
+    return strcmp((const char *)a + ENTRY_NAME, (const char *)b + ENTRY_NAME);
 }
 
 /* Big-endian count, then size, key, reserved, name of each, by name. */
 static void make_directory(struct fw_cfg *fw_cfg)
 {
-    const struct item *files[MAX_ITEMS];
-    unsigned count = 0;
+    uint8_t *entries = fw_cfg->directory + 4;
+    uint32_t count = 0;
 
-    for (unsigned n = 0; n < fw_cfg->count; n++)
-        if (fw_cfg->items[n].name[0])
-            files[count++] = &fw_cfg->items[n];
-    qsort(files, count, sizeof files[0], compare_names);
     memset(fw_cfg->directory, 0, sizeof fw_cfg->directory);
-    put_be32(fw_cfg->directory, count);
-    for (unsigned n = 0; n < count; n++) {
-        uint8_t *entry = fw_cfg->directory + 4 + (size_t)n * ENTRY_BYTES;
+    for (unsigned n = 0; n < fw_cfg->count; n++) {
+        const struct item *item = &fw_cfg->items[n];
+        uint8_t *entry = entries + (size_t)count * ENTRY_BYTES;
 
-        put_be32(entry, (uint32_t)files[n]->size);
-        put_be16(entry + 4, files[n]->key);
-        memcpy(entry + 8, files[n]->name, NAME_BYTES);
+        if (!item->name[0])
+            continue;
+        put_be32(entry, (uint32_t)item->size);
+        put_be16(entry + 4, item->key);
+        memcpy(entry + ENTRY_NAME, item->name, NAME_BYTES);
+        count++;
     }
+    qsort(entries, count, ENTRY_BYTES, compare_names);
+    put_be32(fw_cfg->directory, count);
 }
 
 static int add(struct fw_cfg *fw_cfg, uint16_t key, const char *name, const void *data, size_t size)
@@ -105,7 +107,7 @@ static int add(struct fw_cfg *fw_cfg, uint16_t key, const char *name, const void
         return -ENOMEM;
     if (size)
         memcpy(item->data, data, size);
-    strcpy(item->name, name);
+    memcpy(item->name, name, strlen(name) + 1);
     item->acpi = !strcmp(name, "etc/table-loader") || !strncmp(name, "etc/acpi/", 9);
     fw_cfg->count++;
     make_directory(fw_cfg);

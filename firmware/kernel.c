@@ -58,8 +58,7 @@ static int open_image(struct image *image, const char *option, const char *path,
 {
     struct stat info;
 
-    image->path = path;
-    image->fd = open(path, O_RDONLY | O_CLOEXEC);
+    *image = (struct image){.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
     if (image->fd < 0 || fstat(image->fd, &info) < 0 || !S_ISREG(info.st_mode)) {
         int failed = image->fd < 0 ? errno : EINVAL;
 

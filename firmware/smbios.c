@@ -194,7 +194,7 @@ int smbios_create(struct fw_cfg *fw_cfg, const struct smbios_options *options, s
     end(writer);
     begin(writer, 127, 4, 0x7F00);
     end(writer);
-    memcpy(anchor, "_SM3_", 5);
+    memcpy(anchor, (const uint8_t[]){'_', 'S', 'M', '3', '_'}, 5);
     anchor[6] = sizeof anchor;
     anchor[7] = 3;
     anchor[10] = 1;

@@ -476,11 +476,11 @@ static void hostile_placements_give_sane_windows(void **state)
 static void small_address_widths_and_much_ram(void **state)
 {
     static const struct {
-        unsigned bits;
         uint64_t high;
+        unsigned bits;
         bool fits;
-    } cases[] = {{36, 0, true},         {36, 58 * GiB, true}, {36, 60 * GiB, false}, {39, 100 * GiB, true},
-                 {52, 900 * GiB, true}, {48, 0, true},        {32, 0, true}};
+    } cases[] = {{0, 36, true},         {58 * GiB, 36, true}, {60 * GiB, 36, false}, {100 * GiB, 39, true},
+                 {900 * GiB, 52, true}, {0, 48, true},        {0, 32, true}};
 
     (void)state;
     for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {

@@ -44,8 +44,10 @@ static int make_files(void **state)
     if (!files)
         return -1;
     snprintf(files->folder, sizeof files->folder, "/tmp/test_flash.XXXXXX");
-    if (!mkdtemp(files->folder))
+    if (!mkdtemp(files->folder)) {
+        free(files);
         return -1;
+    }
     snprintf(files->code, sizeof files->code, "%s/code", files->folder);
     snprintf(files->vars, sizeof files->vars, "%s/vars", files->folder);
     snprintf(files->template, sizeof files->template, "%s/template", files->folder);

@@ -224,21 +224,20 @@ static void dma_writes_are_refused(void **state)
 static void dma_stays_inside_ram(void **state)
 {
     static const struct {
-        uint32_t length;
         uint64_t address;
-        uint32_t result;
+        uint32_t length, result;
     } cases[] = {
-        {4, RAM - 4, 0},
-        {4, RAM - 3, DMA_ERROR},
-        {1, RAM, DMA_ERROR},
-        {UINT32_MAX, 0, DMA_ERROR},
-        {UINT32_MAX, BUFFER, DMA_ERROR},
-        {16, UINT64_MAX - 7, DMA_ERROR},
-        {UINT32_MAX, UINT64_MAX, DMA_ERROR},
-        {4, 0xFFFFF000, DMA_ERROR},
-        {0, UINT64_MAX, 0},
-        {0, BUFFER, 0},
-        {RAM - 0x100000, 0x100000, 0},
+        {RAM - 4, 4, 0},
+        {RAM - 3, 4, DMA_ERROR},
+        {RAM, 1, DMA_ERROR},
+        {0, UINT32_MAX, DMA_ERROR},
+        {BUFFER, UINT32_MAX, DMA_ERROR},
+        {UINT64_MAX - 7, 16, DMA_ERROR},
+        {UINT64_MAX, UINT32_MAX, DMA_ERROR},
+        {0xFFFFF000, 4, DMA_ERROR},
+        {UINT64_MAX, 0, 0},
+        {BUFFER, 0, 0},
+        {0x100000, RAM - 0x100000, 0},
     };
     struct fw_cfg *fw_cfg;
     struct fake *fake = make(&fw_cfg);

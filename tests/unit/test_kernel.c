@@ -42,15 +42,17 @@ static int make(void **state)
         return -1;
     image = files->image;
     snprintf(files->folder, sizeof files->folder, "/tmp/test_kernel.XXXXXX");
-    if (!mkdtemp(files->folder) || memory_create(&options, &files->memory, NULL) < 0)
+    if (!mkdtemp(files->folder) || memory_create(&options, &files->memory, NULL) < 0) {
+        free(files);
         return -1;
+    }
     snprintf(files->kernel, sizeof files->kernel, "%s/kernel", files->folder);
     snprintf(files->initrd, sizeof files->initrd, "%s/initrd", files->folder);
     for (unsigned n = 0; n < PAYLOAD; n++)
         image[(SETUP_SECTORS + 1) * 512 + n] = (uint8_t)(n * 7);
     image[0x1F1] = SETUP_SECTORS;
     image[0x201] = 0x6A;
-    memcpy(image + 0x202, "HdrS", 4);
+    put_le32(image + 0x202, 0x53726448); /* "HdrS" */
     put_le16(image + 0x206, 0x020F);
     put_le32(image + 0x22C, 0x7FFFFFFF);
     put_le32(image + 0x230, 0x200000);
