@@ -31,7 +31,7 @@ static char *next_item(char **list)
 
 static int set_disk_property(struct config_disk *disk, const char *item, struct error *error)
 {
-    if (!strcmp(item, "readonly")) {
+    if (!strcmp(item, "readonly") || !strcmp(item, "readonly=on")) {
         disk->read_only = true;
     } else if (!strncmp(item, "serial=", 7)) {
         if (strlen(item + 7) > 20)
