@@ -129,7 +129,7 @@ static int create_disks(struct machine *m, struct error *error)
         if (disk->serial)
             snprintf(device.serial, sizeof device.serial, "%s", disk->serial);
         else
-            snprintf(device.serial, sizeof device.serial, "casement-disk%u", n);
+            snprintf(device.serial, sizeof device.serial, "casement-disk%u", n % CONFIG_DISKS);
         failed = virtio_block_create(&m->board, &device, error);
         if (failed < 0)
             return failed;
