@@ -9,6 +9,15 @@ void board_add(struct board *board, struct device *device)
     board->devices = device;
 }
 
+void board_remove(struct board *board, struct device *device)
+{
+    for (struct device **at = &board->devices; *at; at = &(*at)->next)
+        if (*at == device) {
+            *at = device->next;
+            return;
+        }
+}
+
 /* The list is newest first; the reset goes in the order of adding. */
 static void reset_from(struct device *device)
 {

@@ -628,6 +628,7 @@ void virtio_destroy(struct virtio *virtio)
         stop(virtio);
         pthread_mutex_unlock(&virtio->life);
     }
+    board_remove(virtio->board, &virtio->device);
     pci_function_remove(&virtio->function);
     for (unsigned n = 0; virtio->queues && n < virtio->options.queues; n++)
         if (virtio->queues[n].kick_fd > 0)

@@ -47,6 +47,8 @@ struct device {
 
 /* Puts a device on the board's list: reset runs in the order of adding, destruction in the reverse order. */
 void board_add(struct board *board, struct device *device);
+/* Takes it off again, for a device that is freed by another. No effect on one that is not there. */
+void board_remove(struct board *board, struct device *device);
 void board_reset(struct board *board);
 void board_destroy_devices(struct board *board);
 
