@@ -1,0 +1,95 @@
+"""Debian's unmodified firmware: shell, keyboard, screen, variables that persist, and an installer that it starts."""
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TREE = Path(__file__).resolve().parents[2]
+LONG = os.environ.get("LONG") == "1"
+GUID = "11111111-2222-3333-4444-555555555555"
+
+
+@pytest.fixture
+def shell(casement):
+    """shell(option, ...): a machine in the UEFI shell."""
+
+    def start(*options, state=None):
+        where = ("--state", state) if state else ()
+        machine = casement("--memory", "256M", "--net", "none", "--display", "1024x768", *where, *options)
+        machine.wait_control()
+        machine.wait_serial("Shell> ", 300)
+        return machine
+
+    return start
+
+
+@pytest.mark.parametrize("cpus", [1, 4])
+def test_shell_takes_keys_and_shows_them(shell, cpus):
+    machine = shell("--cpus", cpus)
+    machine.ctl("type", "echo Hello-KEYBOARD 12345\n")
+    machine.wait_serial(r"Hello-KEYBOARD 12345\W+Hello-KEYBOARD 12345")
+    screen = machine.wait_screen("(?s)Hello-KEYBOARD.*Hello-KEYBOARD")
+    assert "UEFI Interactive Shell" in screen
+    assert f"cpus={cpus} " in machine.ctl("status")
+    machine.ctl("type", "reset -s\n")
+    assert machine.wait_end() == 0
+
+
+def set_variable(machine, value):
+    machine.ctl("type", f'setvar Kept -guid {GUID} -bs -rt -nv =S"{value}"\n')
+    machine.wait_serial("Shell> ")
+
+
+def shows_variable(machine, value):
+    machine.ctl("type", f"dmpstore Kept -guid {GUID}\n")
+    # dmpstore prints the bytes and the letters beside them.
+    machine.wait_serial(r"\*" + ".".join(value) + r"\.?\*|" + r"\*[^*\r\n]*" + ".?".join(value))
+
+
+def test_variables_persist(shell, folder):
+    state = folder / "kept"
+    machine = shell(state=state)
+    set_variable(machine, "abc")
+    machine.ctl("type", "reset -s\n")
+    assert machine.wait_end() == 0
+    machine = shell(state=state)
+    shows_variable(machine, "abc")
+    set_variable(machine, "xyz")
+    machine.run.kill()
+    machine.run.wait(30)
+    # kill -9 left the control socket behind; the next machine takes its place and finds what was written.
+    machine = shell(state=state)
+    shows_variable(machine, "xyz")
+    other = shell(state=folder / "other")
+    other.ctl("type", f"dmpstore Kept -guid {GUID}\n")
+    other.wait_serial("(?i)no matching variables|not found")
+
+
+def test_variables_belong_to_one_machine(shell, casement, folder):
+    state = folder / "one"
+    shell(state=state)
+    second = casement("--memory", "128M", "--net", "none", "--state", state)
+    assert second.wait_end() == 2
+    text = second.log.read_text()
+    assert "in use by another machine" in text and text.count("\n") == 1
+
+
+def test_signal_ends_the_shell_hard_when_it_does_not_listen(shell):
+    machine = shell("--stop-timeout", "1")
+    machine.signal(signal.SIGTERM)
+    assert machine.wait_end() == 5
+    assert "power button" in machine.log.read_text()
+
+
+def test_installer_reaches_its_first_dialog(casement, folder):
+    iso = folder / "installer.iso"
+    subprocess.run([TREE / "tools/installer-iso", iso], check=True)
+    machine = casement("--memory", "1G", "--display", "1024x768", "--disk", f"{iso},readonly")
+    machine.wait_control()
+    screen = machine.wait_screen("(?i)select a language|choose the language", 600)
+    assert "English" in screen
+    machine.ctl("stop")
+    assert machine.wait_end() == 0
+    iso.unlink()
