@@ -13,6 +13,7 @@
 #define EXT_TSEG_MB 0x50
 #define GGC 0x52
 #define PCIEXBAR 0x60
+#define PCIEXBAR_BASE UINT64_C(0x7FFC000000)
 #define PAM0 0x90
 #define SMRAM 0x9D
 #define ESMRAMC 0x9E
@@ -25,14 +26,16 @@ struct q35 {
     struct pci_function function;
 };
 
-/* Bits 2:1 give the window's size; the bus decodes 256 MiB, of which buses that do not exist read as ones. */
+/* Bit 0 enables the window, bits 2:1 give its size: 256, 128 or 64 MiB, so as many buses; 3 is reserved. */
 static void config_written(struct pci_function *function, unsigned offset, unsigned size)
 {
     uint64_t value = pci_config_get(function, PCIEXBAR, 8);
-    uint64_t base = value & ~(256 * MiB - 1) & ((UINT64_C(1) << 39) - 1);
+    unsigned length = value >> 1 & 3;
+    uint64_t window = 256 * MiB >> length;
+    uint64_t base = value & PCIEXBAR_BASE & ~(window - 1);
 
     if (offset < PCIEXBAR + 8 && offset + size > PCIEXBAR)
-        pci_bus_set_ecam(function->bus, value & 1 ? base : PCI_NO_ADDRESS);
+        pci_bus_set_ecam(function->bus, (value & 1) && length < 3 ? base : PCI_NO_ADDRESS, window);
 }
 
 static void destroy(struct device *device)
@@ -59,7 +62,7 @@ int q35_host_create(struct board *board, struct error *error)
     function = &q35->function;
     function->config_written = config_written;
     pci_config_set(function, PCIEXBAR, 8, 0xB0000000);
-    pci_config_writable(function, PCIEXBAR, 8, UINT64_C(0x7FF0000007));
+    pci_config_writable(function, PCIEXBAR, 8, PCIEXBAR_BASE | 7);
     pci_config_writable(function, EXT_TSEG_MB, 2, 0xFFFF);
     pci_config_writable(function, GGC, 2, 0xFFFF);
     for (unsigned offset = PAM0; offset <= PAM0 + 6; offset++)

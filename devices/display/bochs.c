@@ -141,25 +141,22 @@ const uint8_t *display_memory(const struct display *display)
 int display_write_png(struct display *display, const char *path, struct error *error)
 {
     struct display_mode mode;
-    uint8_t *black;
-    int failed;
+    static const uint8_t black[640 * 480 * BYTES_PER_PIXEL];
 
     display_mode(display, &mode);
     if (mode.width)
         return png_write(path, display->memory + mode.offset, mode.width, mode.height, mode.stride, error);
-    black = calloc(480, 640 * BYTES_PER_PIXEL);
-    if (!black)
-        return error_set(error, ENOMEM, "%s: no memory for the picture", path);
-    failed = png_write(path, black, 640, 480, 640 * BYTES_PER_PIXEL, error);
-    free(black);
-    return failed;
+    return png_write(path, black, 640, 480, 640 * BYTES_PER_PIXEL, error);
 }
 
+/* Nothing of the last system's picture is left: the guest has lost the BAR already, and fresh pages read 0. */
 static void reset(struct device *device)
 {
     struct display *display = container_of(device, struct display, device);
 
     pthread_mutex_lock(&display->lock);
+    if (madvise(display->memory, display->memory_size, MADV_DONTNEED) < 0)
+        memset(display->memory, 0, display->memory_size);
     display->state = (struct display_state){0};
     display->state.dispi[ID] = DISPI_ID;
     display->state.dispi[VIDEO_MEMORY] = (uint16_t)(display->memory_size / (64 * KiB));
@@ -196,15 +193,27 @@ static int add_function(struct board *board, struct display *display, int slot)
 }
 
 /* The mode's own size rounded up to a power of two, at least 16 MiB. */
-static uint64_t choose_memory(const struct display_options *options)
+static int choose_memory(const struct display_options *options, uint64_t *result, struct error *error)
 {
-    uint64_t needed = (uint64_t)options->width * options->height * BYTES_PER_PIXEL, size = DEFAULT_MEMORY;
+    uint64_t needed = (uint64_t)options->width * options->height * BYTES_PER_PIXEL;
+    uint64_t size = options->memory ? options->memory : DEFAULT_MEMORY;
 
-    if (options->memory)
-        return options->memory;
-    while (size < needed)
+    if (options->width < DISPLAY_MIN_WIDTH || options->width > DISPLAY_MAX_WIDTH || options->width % 8 ||
+        options->height < DISPLAY_MIN_HEIGHT || options->height > DISPLAY_MAX_HEIGHT)
+        return error_set(error, EINVAL,
+                         "display: %ux%u is not a size that the screen has; take one from %ux%u to %ux%u, the width a "
+                         "multiple of 8",
+                         options->width, options->height, DISPLAY_MIN_WIDTH, DISPLAY_MIN_HEIGHT, DISPLAY_MAX_WIDTH,
+                         DISPLAY_MAX_HEIGHT);
+    while (!options->memory && size < needed)
         size *= 2;
-    return size;
+    if (size < MIN_MEMORY || size > MAX_MEMORY || (size & (size - 1)) || size < needed)
+        return error_set(error, EINVAL,
+                         "display: %" PRIu64 " bytes of video memory do not do for %ux%u; take a power of two from 4 "
+                         "to 256 MiB that holds %" PRIu64 " bytes",
+                         size, options->width, options->height, needed);
+    *result = size;
+    return 0;
 }
 
 int display_create(struct board *board, const struct display_options *options, struct display **result,
@@ -212,14 +221,11 @@ int display_create(struct board *board, const struct display_options *options, s
 {
     static const struct device_ops ops = {.reset = reset, .destroy = destroy};
     struct display *display;
-    uint64_t size = choose_memory(options);
-    int failed;
+    uint64_t size = 0;
+    int failed = choose_memory(options, &size, error);
 
-    if (size < MIN_MEMORY || size > MAX_MEMORY || (size & (size - 1)) || options->width < 640 ||
-        options->height < 480 || options->width > 4095 || options->height > 4095)
-        return error_set(error, EINVAL,
-                         "display: %ux%u with %" PRIu64 " bytes of video memory cannot be; choose another size",
-                         options->width, options->height, size);
+    if (failed < 0)
+        return failed;
     display = calloc(1, sizeof *display);
     if (!display)
         return error_set(error, ENOMEM, "display: out of memory");

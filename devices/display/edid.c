@@ -10,23 +10,38 @@
 #define H_FRONT 48U
 #define H_SYNC 32U
 #define V_FRONT 3U
-#define V_SYNC 6U
+#define V_BACK 6U
 #define MIN_V_BLANK_US 460U
+#define SECOND_US 1000000U
+#define CLOCK_STEP_HZ 250000U
 #define DOTS_PER_INCH 96U
 
-static unsigned vertical_blank(unsigned height)
+/* The width of the vertical sync tells the aspect ratio (VESA CVT 1.2, table 3-2). */
+static unsigned vertical_sync(unsigned width, unsigned height)
 {
-    unsigned frame_us = 1000000 / REFRESH_HZ;
-    unsigned lines = (MIN_V_BLANK_US * height + (frame_us - MIN_V_BLANK_US) - 1) / (frame_us - MIN_V_BLANK_US) + 1;
+    static const struct {
+        uint8_t across, down, lines;
+    } ratios[] = {{4, 3, 4}, {16, 9, 5}, {16, 10, 6}, {5, 4, 7}, {15, 9, 7}};
 
-    return MAX(lines, V_FRONT + V_SYNC + 6);
+    for (size_t n = 0; n < ARRAY_SIZE(ratios); n++)
+        if (height * ratios[n].across / ratios[n].down / 8 * 8 == width)
+            return ratios[n].lines;
+    return 10;
+}
+
+static unsigned vertical_blank(unsigned height, unsigned sync)
+{
+    unsigned lines = MIN_V_BLANK_US * REFRESH_HZ * height / (SECOND_US - MIN_V_BLANK_US * REFRESH_HZ) + 1;
+
+    return MAX(lines, V_FRONT + sync + V_BACK);
 }
 
 /* Section 3.10.2: the first of the four descriptors is the preferred mode. */
 static void put_timing(uint8_t *at, unsigned width, unsigned height)
 {
-    unsigned v_blank = vertical_blank(height);
-    unsigned clock_10khz = (width + H_BLANK) * (height + v_blank) / (10000 / REFRESH_HZ) + 1;
+    unsigned v_sync = vertical_sync(width, height), v_blank = vertical_blank(height, v_sync);
+    unsigned clock_hz = REFRESH_HZ * (width + H_BLANK) * (height + v_blank);
+    unsigned clock_10khz = clock_hz / CLOCK_STEP_HZ * (CLOCK_STEP_HZ / 10000);
     unsigned width_mm = width * 254 / (DOTS_PER_INCH * 10), height_mm = height * 254 / (DOTS_PER_INCH * 10);
 
     put_le16(at, (uint16_t)MIN(clock_10khz, 65535U));
@@ -38,7 +53,7 @@ static void put_timing(uint8_t *at, unsigned width, unsigned height)
     at[7] = (uint8_t)(height >> 8 << 4 | v_blank >> 8);
     at[8] = H_FRONT;
     at[9] = H_SYNC;
-    at[10] = (uint8_t)(V_FRONT << 4 | V_SYNC);
+    at[10] = (uint8_t)(V_FRONT << 4 | v_sync);
     at[12] = width_mm & 0xFF;
     at[13] = height_mm & 0xFF;
     at[14] = (uint8_t)(width_mm >> 8 << 4 | height_mm >> 8);
@@ -61,9 +76,12 @@ void edid_make(uint8_t edid[EDID_BYTES], unsigned width, unsigned height)
     static const uint8_t header[] = {0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0};
     /* sRGB primaries and white point, section 3.7. */
     static const uint8_t chromaticity[] = {0xEE, 0x91, 0xA3, 0x54, 0x4C, 0x99, 0x26, 0x0F, 0x50, 0x54};
-    /* 1024x768, 1280x720, 1280x800, 1280x1024, 1440x900, 1600x900, 1680x1050, 1920x1080 at 60 Hz, section 3.9. */
-    static const uint8_t standard[] = {0x61, 0x40, 0x81, 0xC0, 0x81, 0x00, 0x81, 0x80,
-                                       0x95, 0x00, 0xA9, 0xC0, 0xB3, 0x00, 0xD1, 0xC0};
+    /*
+     * 1024x768, 1280x800, 1280x1024, 1440x900, 1600x900, 1680x1050, 1920x1080, 1920x1200 at 60 Hz, section 3.9. Not
+     * 1280x720: Windows has crashed where that was in the list.
+     */
+    static const uint8_t standard[] = {0x61, 0x40, 0x81, 0x00, 0x81, 0x80, 0x95, 0x00,
+                                       0xA9, 0xC0, 0xB3, 0x00, 0xD1, 0xC0, 0xD1, 0x00};
     uint8_t sum = 0;
 
     memset(edid, 0, EDID_BYTES);

@@ -6,7 +6,8 @@
 
 #define EDID_BYTES 128
 
-/* A monitor whose preferred mode is width x height at 60 Hz, with reduced blanking. Both below 4096. */
+/* A monitor whose preferred mode is width x height at 60 Hz, with reduced blanking. Both below 4096, width a
+ * multiple of 8. */
 void edid_make(uint8_t edid[EDID_BYTES], unsigned width, unsigned height);
 
 #endif

@@ -1,5 +1,6 @@
 /* PNG: signature, header, one stream of filtered rows, end (ISO/IEC 15948, 5 and 11). */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "png.h"
 
 #define FILTER_NONE 0
+#define CHUNK_BYTES 65536U
 #define FAST 3 /* a screen is flat: the first levels do most of it */
 
 static int put_chunk(FILE *file, const char *type, const uint8_t *data, size_t length)
@@ -39,41 +41,57 @@ static void filter_row(uint8_t *row, const uint8_t *pixels, unsigned width)
     }
 }
 
-/* All rows as one zlib stream in memory; the caller frees it. */
-static int compress_rows(const uint8_t *pixels, unsigned width, unsigned height, unsigned stride, uint8_t **data,
-                         size_t *length)
+/* Hands on what is compressed as one IDAT chunk, when the buffer is full or flush is set. */
+static int put_data(FILE *file, z_stream *stream, uint8_t out[CHUNK_BYTES], bool flush)
+{
+    size_t length = CHUNK_BYTES - stream->avail_out;
+    int failed = 0;
+
+    if (length && (flush || !stream->avail_out)) {
+        failed = put_chunk(file, "IDAT", out, length);
+        stream->next_out = out;
+        stream->avail_out = CHUNK_BYTES;
+    }
+    return failed;
+}
+
+static int put_row(FILE *file, z_stream *stream, uint8_t out[CHUNK_BYTES], bool last)
+{
+    int failed = 0, status;
+
+    do {
+        status = deflate(stream, last ? Z_FINISH : Z_NO_FLUSH);
+        if (status != Z_OK && status != Z_STREAM_END)
+            return -EIO;
+        failed = put_data(file, stream, out, status == Z_STREAM_END);
+    } while (failed == 0 && status == Z_OK && (last || stream->avail_in));
+    return failed;
+}
+
+/* All rows as one zlib stream, in as many chunks as it takes: memory does not grow with the guest's mode. */
+static int put_pixels(FILE *file, const uint8_t *pixels, unsigned width, unsigned height, unsigned stride)
 {
     size_t row_bytes = 1 + (size_t)width * 3;
-    uint8_t *row = malloc(row_bytes), *out = NULL;
-    z_stream stream = {0};
-    int status = Z_MEM_ERROR;
+    uint8_t *row = malloc(row_bytes), *out = malloc(CHUNK_BYTES);
+    z_stream stream = {.next_out = out, .avail_out = CHUNK_BYTES};
+    int failed = -ENOMEM;
 
-    if (row && deflateInit(&stream, FAST) == Z_OK) {
-        size_t room = deflateBound(&stream, (uLong)(row_bytes * height));
-
-        out = malloc(room);
-        stream.next_out = out;
-        stream.avail_out = (uInt)room;
-        status = out ? Z_OK : Z_MEM_ERROR;
-        for (unsigned y = 0; y < height && status == Z_OK; y++) {
+    if (row && out && deflateInit(&stream, FAST) == Z_OK) {
+        failed = 0;
+        for (unsigned y = 0; y < height && failed == 0; y++) {
             filter_row(row, pixels + (size_t)y * stride, width);
             stream.next_in = row;
             stream.avail_in = (uInt)row_bytes;
-            status = deflate(&stream, y + 1 == height ? Z_FINISH : Z_NO_FLUSH);
+            failed = put_row(file, &stream, out, y + 1 == height);
         }
-        *length = stream.total_out;
         deflateEnd(&stream);
     }
+    free(out);
     free(row);
-    if (status != Z_STREAM_END) {
-        free(out);
-        return -ENOMEM;
-    }
-    *data = out;
-    return 0;
+    return failed;
 }
 
-static int write_file(FILE *file, const uint8_t *data, size_t length, unsigned width, unsigned height)
+static int write_file(FILE *file, const uint8_t *pixels, unsigned width, unsigned height, unsigned stride)
 {
     static const uint8_t signature[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
     uint8_t header[13] = {0};
@@ -87,7 +105,7 @@ static int write_file(FILE *file, const uint8_t *data, size_t length, unsigned w
     if (failed == 0)
         failed = put_chunk(file, "IHDR", header, sizeof header);
     if (failed == 0)
-        failed = put_chunk(file, "IDAT", data, length);
+        failed = put_pixels(file, pixels, width, height, stride);
     if (failed == 0)
         failed = put_chunk(file, "IEND", NULL, 0);
     return failed;
@@ -97,13 +115,9 @@ int png_write(const char *path, const uint8_t *pixels, unsigned width, unsigned 
               struct error *error)
 {
     char temporary[4096];
-    uint8_t *data = NULL;
-    size_t length = 0;
     FILE *file;
-    int fd, failed = compress_rows(pixels, width, height, stride, &data, &length);
+    int fd, failed;
 
-    if (failed < 0)
-        return error_set(error, -failed, "%s: no memory for the picture", path);
     snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
     fd = mkstemp(temporary);
     file = fd < 0 ? NULL : fdopen(fd, "wb");
@@ -114,7 +128,7 @@ int png_write(const char *path, const uint8_t *pixels, unsigned width, unsigned 
         if (fd >= 0)
             close(fd);
     } else {
-        failed = write_file(file, data, length, width, height);
+        failed = write_file(file, pixels, width, height, stride);
         if (fclose(file) != 0 && failed == 0)
             failed = -EIO;
         if (failed == 0 && rename(temporary, path) < 0)
@@ -125,6 +139,5 @@ int png_write(const char *path, const uint8_t *pixels, unsigned width, unsigned 
     }
     if (failed < 0 && fd >= 0)
         unlink(temporary);
-    free(data);
     return failed;
 }

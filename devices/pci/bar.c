@@ -16,9 +16,9 @@ static uint64_t bar_read(void *opaque, uint64_t offset, unsigned size)
         bool claimed = false;
         uint64_t value;
 
-        pthread_mutex_lock(&function->bus->irq_lock);
+        pthread_mutex_lock(&function->irq_lock);
         value = pci_msix_read(function, offset, size, &claimed);
-        pthread_mutex_unlock(&function->bus->irq_lock);
+        pthread_mutex_unlock(&function->irq_lock);
         if (claimed)
             return value;
     }
@@ -33,9 +33,9 @@ static void bar_write(void *opaque, uint64_t offset, unsigned size, uint64_t val
     if (function->vectors && bar == &function->bars[function->msix_bar]) {
         bool claimed;
 
-        pthread_mutex_lock(&function->bus->irq_lock);
+        pthread_mutex_lock(&function->irq_lock);
         claimed = pci_msix_write(function, offset, size, value);
-        pthread_mutex_unlock(&function->bus->irq_lock);
+        pthread_mutex_unlock(&function->irq_lock);
         if (claimed)
             return;
     }
@@ -47,15 +47,20 @@ static const struct bus_ops bar_ops = {bar_read, bar_write};
 
 int pci_bar_add(struct pci_function *function, unsigned number, const struct pci_bar *template)
 {
-    struct pci_bar *bar = &function->bars[number];
     unsigned offset = PCI_BAR0 + number * 4;
+    struct pci_bar *bar;
     bool wide = template->type == PCI_BAR_MEMORY64;
+    uint64_t limit = wide ? UINT64_C(1) << 62 : template->type == PCI_BAR_IO ? 4 * KiB : 2 * GiB;
 
-    if (number >= PCI_BARS || (wide && number + 1 >= PCI_BARS) || template->size < 16 ||
-        (template->size & (template->size - 1)))
+    if (number >= PCI_BARS - (wide ? 1U : 0U) || template->type == PCI_BAR_NONE || template->size < 16 ||
+        template->size > limit || (template->size & (template->size - 1)))
         return -EINVAL;
-    if (template->memory && template->size % 4096)
+    if (template->memory && (template->type == PCI_BAR_IO || template->size % (4 * KiB)))
         return -EINVAL;
+    if (function->bars[number].type != PCI_BAR_NONE || (wide && function->bars[number + 1].type != PCI_BAR_NONE) ||
+        (number > 0 && function->bars[number - 1].type == PCI_BAR_MEMORY64))
+        return -EINVAL;
+    bar = &function->bars[number];
     *bar = *template;
     bar->function = function;
     bar->address = PCI_NO_ADDRESS;
@@ -91,10 +96,8 @@ static uint64_t wanted_address(const struct pci_function *function, unsigned num
     address &= 0xFFFFFFF0;
     if (bar->type == PCI_BAR_MEMORY64)
         address |= pci_config_get(function, PCI_BAR0 + number * 4 + 4, 4) << 32;
-    /* Sizing writes all ones; an address at the very top of either space is that, not a place. */
-    if (!(command & COMMAND_MEMORY) || !address || address + bar->size < address)
-        return PCI_NO_ADDRESS;
-    if (bar->type == PCI_BAR_MEMORY32 && address + bar->size > UINT64_C(0x100000000))
+    /* Sizing writes all ones to either half; what ends with the 32-bit or the 64-bit space is that, not a place. */
+    if (!(command & COMMAND_MEMORY) || !address || address + bar->size == 0 || address + bar->size == 4 * GiB)
         return PCI_NO_ADDRESS;
     return address;
 }
@@ -145,10 +148,31 @@ static void place(struct pci_function *function, unsigned number, uint64_t addre
         bar->moved(function, number, bar->address);
 }
 
+/* Memory slots cannot overlap as exits can: what found its place taken tries again when a slot becomes free. */
+static void place_waiting(struct pci_bus *bus)
+{
+    for (unsigned devfn = 0; devfn < ARRAY_SIZE(bus->functions); devfn++) {
+        struct pci_function *function = bus->functions[devfn];
+
+        for (unsigned n = 0; function && n < PCI_BARS; n++)
+            if (function->bars[n].memory && function->bars[n].address == PCI_NO_ADDRESS)
+                place(function, n, wanted_address(function, n));
+    }
+}
+
 void pci_bars_update(struct pci_function *function)
 {
-    for (unsigned n = 0; n < PCI_BARS; n++)
-        place(function, n, wanted_address(function, n));
+    bool freed = false;
+
+    for (unsigned n = 0; n < PCI_BARS; n++) {
+        uint64_t address = wanted_address(function, n);
+
+        freed |= function->bars[n].memory && function->bars[n].address != PCI_NO_ADDRESS &&
+                 function->bars[n].address != address;
+        place(function, n, address);
+    }
+    if (freed)
+        place_waiting(function->bus);
 }
 
 void pci_bars_unmap(struct pci_function *function)

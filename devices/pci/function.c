@@ -11,6 +11,7 @@ int pci_function_init(struct pci_function *function, const char *name, const str
     function->writable = calloc(2, PCI_CONFIG_SIZE);
     if (!function->writable)
         return -ENOMEM;
+    pthread_mutex_init(&function->irq_lock, NULL);
     function->write_one_clears = function->writable + PCI_CONFIG_SIZE;
     pci_config_set(function, PCI_VENDOR_ID, 2, identity->vendor);
     pci_config_set(function, PCI_DEVICE_ID, 2, identity->device);
@@ -70,12 +71,13 @@ unsigned pci_pirq(const struct pci_function *function)
     return pin & 3;
 }
 
-/* The level of the pin, with the command register's word on it. Under the irq_lock. */
+/* The level of the pin, if the command register permits it and MSI-X does not replace it (PCI 3.0, 6.8.2.1). */
 void pci_intx_update(struct pci_function *function)
 {
-    bool level = function->state.intx && !(pci_config_get(function, PCI_COMMAND, 2) & COMMAND_INTX_DISABLE);
+    bool level = function->state.intx && !(pci_config_get(function, PCI_COMMAND, 2) & COMMAND_INTX_DISABLE) &&
+                 !pci_msix_is_on(function);
 
-    if (!function->state.config[PCI_INTERRUPT_PIN])
+    if (!function->bus || !function->state.config[PCI_INTERRUPT_PIN])
         return;
     if (function->state.intx)
         function->state.config[PCI_STATUS] |= STATUS_INTERRUPT;
@@ -87,8 +89,8 @@ void pci_intx_update(struct pci_function *function)
 
 void pci_intx_set(struct pci_function *function, bool level)
 {
-    pthread_mutex_lock(&function->bus->irq_lock);
+    pthread_mutex_lock(&function->irq_lock);
     function->state.intx = level;
     pci_intx_update(function);
-    pthread_mutex_unlock(&function->bus->irq_lock);
+    pthread_mutex_unlock(&function->irq_lock);
 }

@@ -1,4 +1,4 @@
-/* MSI-X: table, pending bits, masks, delivery (PCI Local Bus 3.0, 6.8.2). All of it under the bus's irq_lock. */
+/* MSI-X: table, pending bits, masks, delivery (PCI Local Bus 3.0, 6.8.2). All of it under the function's irq_lock. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -12,6 +12,11 @@
 static uint16_t control(const struct pci_function *function)
 {
     return (uint16_t)pci_config_get(function, function->msix_capability + 2, 2);
+}
+
+bool pci_msix_is_on(const struct pci_function *function)
+{
+    return function->vectors && (control(function) & MSIX_ENABLE);
 }
 
 static bool is_masked(const struct pci_function *function, const struct pci_msix_vector *vector)
@@ -32,7 +37,9 @@ static void update(struct pci_function *function, struct pci_msix_vector *vector
         return;
     }
     failed = vector->msi.irq ? 0 : msi_init(function->bus->board->irq, &vector->msi);
-    if (failed == 0)
+    if (failed < 0)
+        vector->msi = (struct msi){.fd = -1}; /* it is tried again at the next change */
+    else
         failed = msi_route(&vector->msi, get_le64(vector->entry), get_le32(vector->entry + 8));
     if (failed < 0) {
         log_guest(&limit, "%s: MSI-X vector %td has no route (error %d)", function->name, vector - function->msix,
@@ -53,6 +60,8 @@ int pci_msix_add(struct pci_function *function, unsigned bar, uint32_t table, ui
         function->bars[bar].memory || (table & 7) || (pba & 7) ||
         table + (uint64_t)vectors * ENTRY_BYTES > function->bars[bar].size ||
         pba + align_up(vectors, 64) / 8 > function->bars[bar].size)
+        return -EINVAL;
+    if (table < pba + align_up(vectors, 64) / 8 && pba < table + (uint64_t)vectors * ENTRY_BYTES)
         return -EINVAL;
     at = pci_capability_add(function, 0x11, 12);
     if (!at)
@@ -119,15 +128,15 @@ bool pci_msix_write(struct pci_function *function, uint64_t offset, unsigned siz
     uint64_t pba_end = function->msix_pba + align_up(function->vectors, 64) / 8;
 
     if (offset < table_end && offset + size > function->msix_table) {
-        uint64_t first = UINT64_MAX;
+        uint64_t first = UINT64_MAX, last = 0;
 
         for (unsigned n = 0; n < size; n++) {
             uint64_t at = offset + n - function->msix_table;
 
             if (offset + n < function->msix_table || offset + n >= table_end)
                 continue;
-            if (first == UINT64_MAX)
-                first = at / ENTRY_BYTES;
+            last = at / ENTRY_BYTES;
+            first = MIN(first, last);
             /* Only the mask bit of the control word exists. */
             if (at % ENTRY_BYTES < 12)
                 function->msix[at / ENTRY_BYTES].entry[at % ENTRY_BYTES] = (uint8_t)(value >> (8 * n));
@@ -135,6 +144,8 @@ bool pci_msix_write(struct pci_function *function, uint64_t offset, unsigned siz
                 function->msix[at / ENTRY_BYTES].entry[12] = value >> (8 * n) & VECTOR_MASKED;
         }
         update(function, &function->msix[first]);
+        if (last != first) /* an unaligned access */
+            update(function, &function->msix[last]);
         return true;
     }
     return offset < pba_end && offset + size > function->msix_pba;
@@ -142,15 +153,12 @@ bool pci_msix_write(struct pci_function *function, uint64_t offset, unsigned siz
 
 void pci_msix_control_written(struct pci_function *function)
 {
-    pthread_mutex_lock(&function->bus->irq_lock);
     for (unsigned n = 0; n < function->vectors; n++)
         update(function, &function->msix[n]);
-    pthread_mutex_unlock(&function->bus->irq_lock);
 }
 
 void pci_msix_reset(struct pci_function *function)
 {
-    pthread_mutex_lock(&function->bus->irq_lock);
     for (unsigned n = 0; n < function->vectors; n++) {
         struct pci_msix_vector *vector = &function->msix[n];
 
@@ -160,7 +168,6 @@ void pci_msix_reset(struct pci_function *function)
         if (vector->msi.irq)
             msi_mask(&vector->msi);
     }
-    pthread_mutex_unlock(&function->bus->irq_lock);
 }
 
 void pci_msix_destroy(struct pci_function *function)
@@ -178,15 +185,15 @@ void pci_msix_fire(struct pci_function *function, unsigned number)
 
     if (number >= function->vectors)
         return;
-    pthread_mutex_lock(&function->bus->irq_lock);
+    pthread_mutex_lock(&function->irq_lock);
     vector = &function->msix[number];
-    if (control(function) & MSIX_ENABLE) {
+    if (pci_msix_is_on(function)) {
         if (is_masked(function, vector) || !vector->msi.bound)
             vector->pending = true;
         else
             msi_fire(&vector->msi);
     }
-    pthread_mutex_unlock(&function->bus->irq_lock);
+    pthread_mutex_unlock(&function->irq_lock);
 }
 
 bool pci_msix_enabled(struct pci_function *function)
@@ -195,8 +202,8 @@ bool pci_msix_enabled(struct pci_function *function)
 
     if (!function->vectors)
         return false;
-    pthread_mutex_lock(&function->bus->irq_lock);
-    enabled = control(function) & MSIX_ENABLE;
-    pthread_mutex_unlock(&function->bus->irq_lock);
+    pthread_mutex_lock(&function->irq_lock);
+    enabled = pci_msix_is_on(function);
+    pthread_mutex_unlock(&function->irq_lock);
     return enabled;
 }

@@ -5,8 +5,6 @@
 #include "casement/bytes.h"
 #include "pci_private.h"
 
-#define ECAM_SIZE (256 * MiB)
-
 static uint64_t read_config(struct pci_bus *bus, unsigned devfn, unsigned offset, unsigned size)
 {
     struct pci_function *function = bus->functions[devfn];
@@ -17,8 +15,10 @@ static uint64_t read_config(struct pci_bus *bus, unsigned devfn, unsigned offset
     pthread_mutex_lock(&bus->lock);
     if (function->config_read)
         function->config_read(function, offset, size);
+    pthread_mutex_lock(&function->irq_lock); /* the status register follows the pin */
     for (unsigned n = 0; n < size && offset + n < PCI_CONFIG_SIZE; n++)
         value |= (uint64_t)function->state.config[offset + n] << (8 * n);
+    pthread_mutex_unlock(&function->irq_lock);
     pthread_mutex_unlock(&bus->lock);
     return value;
 }
@@ -28,13 +28,11 @@ static void after_write(struct pci_function *function, unsigned offset, unsigned
 {
     if (offset < PCI_BAR0 + 4 * PCI_BARS && offset + size > PCI_COMMAND)
         pci_bars_update(function);
-    if (offset < PCI_COMMAND + 2 && offset + size > PCI_COMMAND) {
-        pthread_mutex_lock(&function->bus->irq_lock);
-        pci_intx_update(function);
-        pthread_mutex_unlock(&function->bus->irq_lock);
-    }
+    pthread_mutex_lock(&function->irq_lock);
     if (function->vectors && offset < function->msix_capability + 4U && offset + size > function->msix_capability + 2U)
         pci_msix_control_written(function);
+    pci_intx_update(function);
+    pthread_mutex_unlock(&function->irq_lock);
     if (function->config_written)
         function->config_written(function, offset, size);
 }
@@ -46,7 +44,7 @@ static void write_config(struct pci_bus *bus, unsigned devfn, unsigned offset, u
     if (!function)
         return;
     pthread_mutex_lock(&bus->lock);
-    pthread_mutex_lock(&bus->irq_lock);
+    pthread_mutex_lock(&function->irq_lock);
     for (unsigned n = 0; n < size && offset + n < PCI_CONFIG_SIZE; n++) {
         uint8_t *byte = &function->state.config[offset + n];
         uint8_t mask = function->writable[offset + n], data = (uint8_t)(value >> (8 * n));
@@ -54,7 +52,7 @@ static void write_config(struct pci_bus *bus, unsigned devfn, unsigned offset, u
         *byte = (uint8_t)((*byte & ~mask) | (data & mask));
         *byte &= (uint8_t) ~(data & function->write_one_clears[offset + n]);
     }
-    pthread_mutex_unlock(&bus->irq_lock);
+    pthread_mutex_unlock(&function->irq_lock);
     after_write(function, offset, size);
     pthread_mutex_unlock(&bus->lock);
 }
@@ -134,7 +132,6 @@ int pci_bus_create(struct board *board, struct pci_bus **result)
         return -ENOMEM;
     bus->board = board;
     pthread_mutex_init(&bus->lock, NULL);
-    pthread_mutex_init(&bus->irq_lock, NULL);
     memset(bus->pirq_route, 0x80, sizeof bus->pirq_route);
     bus->address_region = (struct bus_region){.name = "PCI address",
                                               .space = BUS_PORT,
@@ -145,8 +142,8 @@ int pci_bus_create(struct board *board, struct pci_bus **result)
                                               .priority = -1};
     bus->data_region = (struct bus_region){
         .name = "PCI data", .space = BUS_PORT, .base = 0xCFC, .size = 4, .ops = &data_ops, .device = bus};
-    bus->ecam_region = (struct bus_region){
-        .name = "ECAM", .space = BUS_MMIO, .size = ECAM_SIZE, .ops = &ecam_ops, .device = bus, .priority = 1};
+    bus->ecam_region =
+        (struct bus_region){.name = "ECAM", .space = BUS_MMIO, .ops = &ecam_ops, .device = bus, .priority = 1};
     failed = bus_add(board->bus, &bus->address_region);
     if (failed == 0)
         failed = bus_add(board->bus, &bus->data_region);
@@ -165,17 +162,16 @@ void pci_bus_destroy(struct pci_bus *bus)
         return;
     bus_remove(bus->board->bus, &bus->address_region);
     bus_remove(bus->board->bus, &bus->data_region);
-    pci_bus_set_ecam(bus, PCI_NO_ADDRESS);
+    pci_bus_set_ecam(bus, PCI_NO_ADDRESS, 0);
     if (bus->board->pci == bus)
         bus->board->pci = NULL;
-    pthread_mutex_destroy(&bus->irq_lock);
     pthread_mutex_destroy(&bus->lock);
     free(bus);
 }
 
-void pci_bus_set_ecam(struct pci_bus *bus, uint64_t base)
+void pci_bus_set_ecam(struct pci_bus *bus, uint64_t base, uint64_t size)
 {
-    if (bus->ecam_on && bus->ecam_region.base == base)
+    if (bus->ecam_on && bus->ecam_region.base == base && bus->ecam_region.size == size)
         return;
     if (bus->ecam_on)
         bus_remove(bus->board->bus, &bus->ecam_region);
@@ -183,6 +179,7 @@ void pci_bus_set_ecam(struct pci_bus *bus, uint64_t base)
     if (base == PCI_NO_ADDRESS)
         return;
     bus->ecam_region.base = base;
+    bus->ecam_region.size = size;
     bus->ecam_on = bus_add(bus->board->bus, &bus->ecam_region) == 0;
 }
 
@@ -208,16 +205,17 @@ void pci_bus_reset(struct pci_bus *bus)
             continue;
         pthread_mutex_lock(&bus->lock);
         pci_bars_unmap(function);
-        pci_msix_reset(function);
-        pthread_mutex_lock(&bus->irq_lock);
+        pthread_mutex_lock(&function->irq_lock);
+        /* Device threads still run: MSI-X is off from here on, so that nothing becomes pending behind the reset. */
         memcpy(function->state.config, function->reset_config, sizeof function->reset_config);
+        pci_msix_reset(function);
         function->state.intx = false;
         pci_intx_update(function);
-        pthread_mutex_unlock(&bus->irq_lock);
+        pthread_mutex_unlock(&function->irq_lock);
         pthread_mutex_unlock(&bus->lock);
     }
     pthread_mutex_lock(&bus->lock);
-    pci_bus_set_ecam(bus, PCI_NO_ADDRESS);
+    pci_bus_set_ecam(bus, PCI_NO_ADDRESS, 0);
     for (unsigned pirq = 0; pirq < ARRAY_SIZE(bus->pirq_route); pirq++)
         pci_bus_route_pirq(bus, pirq, 0x80);
     __atomic_store_n(&bus->address, 0, __ATOMIC_RELAXED);
@@ -293,6 +291,8 @@ void pci_function_remove(struct pci_function *function)
         function->bus = NULL;
     }
     pci_msix_destroy(function);
+    if (function->writable)
+        pthread_mutex_destroy(&function->irq_lock);
     free(function->writable);
     function->writable = NULL;
 }

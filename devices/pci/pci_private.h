@@ -32,13 +32,11 @@
 struct pci_bus {
     struct board *board;
     /*
-     * The bus's lock: configuration space, BAR placement, MSI-X tables. It is taken before irq.c's and the address
-     * space's own locks and never while a device's lock is wanted: config_written and moved run under it and must not
-     * wait for a device's thread.
+     * The bus's lock: configuration space and BAR placement. Order: this lock, a device's own (from config_read,
+     * config_written and moved), a function's irq_lock, then irq.c's and the address space's. A callback may wait for
+     * its device's thread, because raising an interrupt needs no more than the irq_lock.
      */
     pthread_mutex_t lock;
-    /* MSI-X delivery and pins: taken by device threads at any time, after the lock above if both are held. */
-    pthread_mutex_t irq_lock;
     struct pci_function *functions[256]; /* by devfn; set before the guest runs */
     struct irq_line pins[256];           /* GSI 16 to 23 */
     struct irq_line legacy_pins[256];    /* the PIC's input that the LPC bridge routes to, or nowhere */
@@ -48,18 +46,19 @@ struct pci_bus {
     bool ecam_on;
 };
 
-/* msix.c: the bus's lock is held. */
+/* msix.c: the function's irq_lock is held. */
 uint64_t pci_msix_read(struct pci_function *function, uint64_t offset, unsigned size, bool *claimed);
 bool pci_msix_write(struct pci_function *function, uint64_t offset, unsigned size, uint64_t value);
 void pci_msix_control_written(struct pci_function *function);
+bool pci_msix_is_on(const struct pci_function *function);
 void pci_msix_reset(struct pci_function *function);
-void pci_msix_destroy(struct pci_function *function);
+void pci_msix_destroy(struct pci_function *function); /* without the lock */
 
 /* bar.c: the bus's lock is held. Brings the address space in line with what configuration space says. */
 void pci_bars_update(struct pci_function *function);
 void pci_bars_unmap(struct pci_function *function);
 
-/* intx.c */
+/* function.c: the function's irq_lock is held. */
 unsigned pci_pirq(const struct pci_function *function);
 void pci_intx_update(struct pci_function *function);
 

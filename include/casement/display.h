@@ -7,9 +7,15 @@
 #include "casement/board.h"
 #include "casement/error.h"
 
+/* The preferred mode's limits. What the guest sets is limited by video memory alone. */
+#define DISPLAY_MIN_WIDTH 640
+#define DISPLAY_MIN_HEIGHT 480
+#define DISPLAY_MAX_WIDTH 3840
+#define DISPLAY_MAX_HEIGHT 2160
+
 struct display;
 struct display_options {
-    unsigned width, height; /* the EDID's preferred mode: 640x480 to 3840x2160, width a multiple of 8 */
+    unsigned width, height; /* the EDID's preferred mode, within the limits above, width a multiple of 8 */
     uint64_t memory; /* bytes of video memory, a power of two from 4 to 256 MiB; 0: 16 MiB or what the mode needs */
     int slot;
 };

@@ -60,6 +60,11 @@ struct pci_function {
     struct pci_bus *bus;
     uint8_t devfn; /* slot << 3 | function */
     struct pci_state state;
+    /*
+     * Pin, MSI-X and every byte of state.config that they touch. Device threads take it at any time; it is taken after
+     * the bus's lock when both are held, and no other lock but irq.c's is taken under it.
+     */
+    pthread_mutex_t irq_lock;
     uint8_t *writable; /* mask of config bits that the guest can write, PCI_CONFIG_SIZE bytes */
     uint8_t *write_one_clears;
     struct pci_bar bars[PCI_BARS];
@@ -83,8 +88,9 @@ void pci_bus_destroy(struct pci_bus *bus);
 /* Every function back to power-on: BARs unmapped, MSI-X masked and empty, pins low. Called before the devices' own
  * reset. */
 void pci_bus_reset(struct pci_bus *bus);
-/* Moves ECAM: 256 MiB at base, or PCI_NO_ADDRESS for none. With the bus's lock held (from config_written). */
-void pci_bus_set_ecam(struct pci_bus *bus, uint64_t base);
+/* Moves ECAM: size bytes (1 MiB a bus) at base, or PCI_NO_ADDRESS for none. With the bus's lock held (from
+ * config_written). */
+void pci_bus_set_ecam(struct pci_bus *bus, uint64_t base, uint64_t size);
 /* PIC-mode routing of PIRQ A-H (0-7), value as in the LPC bridge's PIRQn_ROUT register: bit 7 disables. Same lock. */
 void pci_bus_route_pirq(struct pci_bus *bus, unsigned pirq, uint8_t value);
 

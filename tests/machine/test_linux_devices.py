@@ -78,7 +78,7 @@ def test_disk_under_verification(linux, image, rig, engine, cpus):
               ">/tmp/fio || { cat /tmp/fio; exit 1; }\n"
               "cat /sys/block/vda/mq/*/cpu_list | wc -l\n")
     machine = linux(script, "--cpus", cpus, "--disk", f"{path},engine={engine},queues={cpus},serial=SN-42",
-                    layers=["fio"])
+                    layers=["fio"], memory="512M")
     assert machine.guest_status(600) == 0
     assert machine.wait_end() == 0
 
