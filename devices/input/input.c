@@ -11,8 +11,8 @@
 #include "keymap.h"
 
 #define QUEUE 4096
-/* Firmware polls its keyboard at this pace; a controller whose queue is full is tried again after it. */
-#define RETRY_NS INT64_C(10000000)
+/* Between two events: firmware polls its keyboard every 20 ms and keeps few keys that nobody has read yet. */
+#define PACE_NS INT64_C(20000000)
 #define CHORD_KEYS 8
 
 struct event {
@@ -34,17 +34,17 @@ static void feed(void *opaque)
     struct input *input = opaque;
 
     pthread_mutex_lock(&input->lock);
-    while (input->count) {
+    if (input->count) {
         const struct event *event = &input->queue[input->head];
         struct input_sink *sink = input->sinks;
 
-        if (sink && !sink->key(sink->device, event->code, event->down)) {
-            loop_timer_set(input->loop, &input->feed, clock_ns() + RETRY_NS);
-            break;
+        if (!sink || sink->key(sink->device, event->code, event->down)) {
+            input->head = (input->head + 1) % QUEUE;
+            input->count--;
         }
-        input->head = (input->head + 1) % QUEUE;
-        input->count--;
     }
+    if (input->count)
+        loop_timer_set(input->loop, &input->feed, clock_ns() + PACE_NS);
     pthread_mutex_unlock(&input->lock);
 }
 
@@ -86,7 +86,8 @@ static int enqueue(struct input *input, const struct event *events, unsigned cou
     if (count <= QUEUE - input->count) {
         for (unsigned n = 0; n < count; n++)
             input->queue[(input->head + input->count++) % QUEUE] = events[n];
-        loop_timer_set(input->loop, &input->feed, clock_ns());
+        if (input->count == count) /* else the feed is under way */
+            loop_timer_set(input->loop, &input->feed, clock_ns());
         result = 0;
     }
     pthread_mutex_unlock(&input->lock);

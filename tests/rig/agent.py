@@ -3,6 +3,7 @@ Runs commands in the outer machine. One connection is one command: a line with w
 
 The port is reachable from the host's loopback device by whoever is logged in there; the key keeps them out.
 """
+import fcntl
 import hmac
 import json
 import os
@@ -58,8 +59,21 @@ class Server(socketserver.ThreadingTCPServer):
     request_queue_size = 64
 
 
+KVM_CREATE_VM = 0xAE01
+
+
+def keep_a_machine():
+    """
+    An empty virtual machine that stays. When the last one goes, KVM switches virtualisation off on every processor, and
+    under the emulator a processor now and then takes no interrupt any more after that: the outer machine stands still.
+    """
+    kvm = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
+    return fcntl.ioctl(kvm, KVM_CREATE_VM, 0)
+
+
 def main():
     os.umask(0o022)
+    keep_a_machine()
     with Server(("", PORT), Command) as server, open("/dev/console", "wb", buffering=0) as console:
         server.key = sys.argv[1]
         console.write(b"RIG-READY\n")

@@ -285,8 +285,7 @@ class Outer:
                 "-m", os.environ.get("RIG_MEMORY", "6G"), "-display", "none", "-no-reboot",
                 "-serial", f"file:{self.folder}/console.log",
                 "-kernel", str(kernel.image), "-initrd", f"{self.folder}/initrd",
-                # idle=poll: the emulator at times forgets to wake a processor that halted, and the whole machine sleeps on.
-                "-append", "console=ttyS0 quiet panic=-1 idle=poll",
+                "-append", "console=ttyS0 quiet panic=-1",
                 "-netdev", "user,id=net,net=10.99.0.0/24,dhcpstart=10.99.0.15," + ",".join(forwards),
                 "-device", "virtio-net-pci,netdev=net,romfile=",
                 "-virtfs", f"{share},path=/,mount_tag=host,readonly=on",
