@@ -95,7 +95,7 @@ def test_installer_reaches_its_first_dialog(casement, folder):
     machine = casement("--memory", "1G", "--display", "1024x768", "--disk", f"{iso},readonly")
     machine.wait_control()
     screen = machine.wait_screen("(?i)select a language|choose the language", 600)
-    assert "English" in screen
+    assert "Deutsch" in screen and "Francais" in screen  # the chosen line, English, is inverted: OCR does not read it
     machine.ctl("stop")
     assert machine.wait_end() == 0
     iso.unlink()
