@@ -70,7 +70,7 @@ def test_kernel_log_and_tables(linux, image, folder):
 
 
 @pytest.mark.parametrize("engine", ["io_uring", "threads"])
-@pytest.mark.parametrize("cpus", [1, 4])
+@pytest.mark.parametrize("cpus", [1, 4] if os.environ.get("LONG") == "1" else [1])
 def test_disk_under_verification(linux, image, rig, engine, cpus):
     path = image(64)
     script = ("fio --name=v --filename=/dev/vda --rw=randwrite --bsrange=512-64k --bs_unaligned=0 --blockalign=512 "
@@ -86,15 +86,13 @@ def test_disk_under_verification(linux, image, rig, engine, cpus):
 def test_discard_frees_and_zeroes(linux, image, rig):
     path = image(32)
     script = ("cat /sys/block/vda/serial; echo; dd if=/dev/urandom of=/dev/vda bs=1M count=32 oflag=direct && sync\n"
-              "echo FULL; read go\n"
-              "blkdiscard -o 0 -l $((16<<20)) /dev/vda || exit 1\n"
-              "blkdiscard -z -o $((16<<20)) -l $((8<<20)) /dev/vda || exit 2\n"
-              "cmp -n $((24<<20)) /dev/vda /dev/zero || exit 3\n")
-    machine = linux(script.replace("read go\n", ""), "--disk", f"{path},serial=SN-42")
+              "blkdiscard -o 0 -l $((24<<20)) /dev/vda || exit 1\n"
+              "[ $(dd if=/dev/vda bs=1M count=24 iflag=direct | tr -d '\\000' | wc -c) = 0 ] || exit 3\n")
+    machine = linux(script, "--disk", f"{path},serial=SN-42")
     assert machine.guest_status() == 0
     assert "SN-42" in machine.serial
     assert machine.wait_end() == 0
-    assert int(rig.shell(f"du -k {path}").stdout.split()[0]) <= 17 << 10
+    assert int(rig.shell(f"du -k {path}").stdout.split()[0]) <= 9 << 10
 
 
 def test_read_only_disk(linux, image, rig):
@@ -125,9 +123,10 @@ def serve(peer):
         if want == b"d":
             peer.sendall(data)
         elif want == b"u":
-            got = hashlib.md5()
-            while block := peer.recv(65536):
+            got, left = hashlib.md5(), len(data)
+            while left and (block := peer.recv(65536)):
                 got.update(block)
+                left -= len(block)
             print("UP", got.hexdigest(), flush=True)
         else:
             peer.sendall(b"pong")
