@@ -1,10 +1,15 @@
 /*
- * Preloaded into the emulator that is the outer machine: takes the emulator's big lock where a caller forgot it.
+ * Preloaded into the emulator that is the outer machine: makes good where it forgets its big lock.
  *
  * When an inner guest writes CR8 while KVM has an interrupt window open, the emulated CPU raises a virtual interrupt
  * without the lock, and the accelerator's interrupt hook aborts because it asserts that the lock is held. The hook is a
  * function pointer in the class "tcg-accel-ops". The emulator exports its symbols for its own modules, so the pointer
- * can be found by value and led through a function that takes the lock. Works with QEMU 7.2 to 10.0.
+ * can be found by value and led through a function that takes the lock.
+ *
+ * VMRUN with an interrupt window adds a bit to the processor's pending interrupts without the lock, and so may wipe out
+ * one that a device or the other processor adds at that instant. The interrupt stays noted in the local APIC, but the
+ * processor does not look there before the next one comes; when the lost one was its timer's, none does. So every
+ * processor is asked to look, again and again. Works with QEMU 7.2 to 10.0.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -21,6 +26,10 @@
 #define STEP_NS 2000000L
 /* The class appears while the emulator starts, single-threaded; its firmware runs far longer than this. */
 #define START_NS 800000000L
+#define LOOK_NS 10000000L
+/* CPU_INTERRUPT_POLL of an x86 processor: the local APIC is asked what is pending. */
+#define INTERRUPT_POLL 0x10
+#define PROCESSORS 64
 
 typedef void (*interrupt_hook)(void *cpu, int mask);
 
@@ -29,6 +38,7 @@ static struct {
     bool (*held)(void);
     void (*take)(const char *file, int line);
     void (*give)(void);
+    void *(*processor)(int index);
 } emulator;
 
 static void locked_hook(void *cpu, int mask)
@@ -70,6 +80,23 @@ static bool wrap(uintptr_t *class)
     return false;
 }
 
+static void *keep_looking(void *unused)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_NS};
+
+    (void)unused;
+    for (;;) {
+        void *cpu;
+
+        nanosleep(&pause, NULL);
+        emulator.take(__FILE__, __LINE__);
+        for (int n = 0; n < PROCESSORS && (cpu = emulator.processor(n)); n++)
+            emulator.hook(cpu, INTERRUPT_POLL);
+        emulator.give();
+    }
+    return NULL;
+}
+
 static void *watch_start(void *unused)
 {
     void *(*class_by_name)(const char *) = (void *(*)(const char *))dlsym(RTLD_DEFAULT, "object_class_by_name");
@@ -81,7 +108,7 @@ static void *watch_start(void *unused)
         uintptr_t *class = class_by_name("tcg-accel-ops");
 
         if (class && wrap(class))
-            return NULL;
+            return emulator.processor ? keep_looking(NULL) : NULL;
         pause.tv_nsec = STEP_NS;
     }
     fputs("bql_shim: no interrupt hook found; an inner guest that writes CR8 may abort the outer machine\n", stderr);
@@ -102,6 +129,7 @@ __attribute__((constructor)) static void start(void)
     emulator.held = (bool (*)(void))either("bql_locked", "qemu_mutex_iothread_locked");
     emulator.take = (void (*)(const char *, int))either("bql_lock_impl", "qemu_mutex_lock_iothread_impl");
     emulator.give = (void (*)(void))either("bql_unlock", "qemu_mutex_unlock_iothread");
+    emulator.processor = (void *(*)(int))dlsym(RTLD_DEFAULT, "qemu_get_cpu");
     if (emulator.held && emulator.take && emulator.give && !pthread_create(&thread, NULL, watch_start, NULL))
         pthread_detach(thread);
 }
