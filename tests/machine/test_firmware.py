@@ -62,6 +62,10 @@ def test_variables_persist(shell, folder):
     assert machine.wait_end() == 0
     machine = shell(state=state)
     shows_variable(machine, "abc")
+    for _ in range(50 if LONG else 1):
+        type_slowly(machine, "reset\n")
+        machine.wait_serial("Shell> ", 300)
+    shows_variable(machine, "abc")
     set_variable(machine, "xyz")
     machine.run.kill()
     machine.run.wait(30)

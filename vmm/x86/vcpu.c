@@ -223,14 +223,18 @@ void arch_vcpu_describe(const struct vcpu *vcpu, char *text, size_t size)
 {
     struct kvm_regs regs;
     struct kvm_sregs sregs;
+    bool is_reset;
 
     if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) < 0 || ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0) {
         snprintf(text, size, "its registers cannot be read");
         return;
     }
+    /* On AMD, KVM resets a vCPU at once that shut itself down: where it was cannot be known. */
+    is_reset = sregs.cs.base + regs.rip == 0xFFFFFFF0 && !(sregs.cr0 & 1);
     snprintf(text, size,
-             "at CS:RIP %04x:%llx (linear %llx), RSP %llx, CR0 %llx, CR2 %llx, CR3 %llx, CR4 %llx, EFER %llx",
+             "at CS:RIP %04x:%llx (linear %llx%s), RSP %llx, CR0 %llx, CR2 %llx, CR3 %llx, CR4 %llx, EFER %llx",
              sregs.cs.selector, (unsigned long long)regs.rip, (unsigned long long)(sregs.cs.base + regs.rip),
-             (unsigned long long)regs.rsp, (unsigned long long)sregs.cr0, (unsigned long long)sregs.cr2,
-             (unsigned long long)sregs.cr3, (unsigned long long)sregs.cr4, (unsigned long long)sregs.efer);
+             is_reset ? ", already reset by KVM" : "", (unsigned long long)regs.rsp, (unsigned long long)sregs.cr0,
+             (unsigned long long)sregs.cr2, (unsigned long long)sregs.cr3, (unsigned long long)sregs.cr4,
+             (unsigned long long)sregs.efer);
 }
