@@ -34,6 +34,8 @@ build/$(1)/%.o: %.c Makefile
 build/$(1)/libcasement.a: $$(LIBRARY_SOURCES:%.c=build/$(1)/%.o)
 	@rm -f $$@
 	@$$(AR) rcs $$@ $$^
+build/$(1)/casement: $$(SOURCES:%.c=build/$(1)/%.o)
+	$$(CC) $(2) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
 build/$(1)/test/%: build/$(1)/tests/unit/%.o $$(TEST_HELPERS:%.c=build/$(1)/%.o) build/$(1)/libcasement.a
 	@mkdir -p $$(@D)
 	$$(CC) $(2) -o $$@ $$^ $$(LIBS) -lcmocka

@@ -56,6 +56,7 @@ struct blk_queue {
     struct virtq *virtq;
     struct block_queue *block_queue;
     struct loop_task more;
+    bool open; /* the loop's thread only: between start and stop; outside, a task that still comes finds no queue */
     struct request *requests; /* QUEUE_SIZE */
 };
 
@@ -302,7 +303,7 @@ static void serve_more(void *opaque)
 {
     struct blk_queue *queue = opaque;
 
-    if (virtio_queue_running(queue->virtq))
+    if (queue->open && virtio_queue_running(queue->virtq))
         serve(queue);
 }
 
@@ -321,19 +322,29 @@ static void batch_done(void *opaque)
     virtq_flush(queue->virtq);
 }
 
-static void drain(void *opaque)
+static void open_queues(void *opaque)
 {
     struct blk *blk = opaque;
 
     for (unsigned n = 0; n < blk->queue_count; n++)
+        blk->queues[n].open = true;
+}
+
+static void close_and_drain(void *opaque)
+{
+    struct blk *blk = opaque;
+
+    for (unsigned n = 0; n < blk->queue_count; n++) {
+        blk->queues[n].open = false;
         block_queue_drain(blk->queues[n].block_queue);
+    }
 }
 
 static void stop(struct virtio *virtio)
 {
     struct blk *blk = virtio_device(virtio);
 
-    loop_call(blk->loop, drain, blk);
+    loop_call(blk->loop, close_and_drain, blk);
     atomic_store(&blk->writeback, true);
 }
 
@@ -344,6 +355,7 @@ static void start(struct virtio *virtio)
     /* A driver that cannot flush gets write-through (5.2.5). */
     if (!(virtio_features(virtio) & (VIRTIO_BIT(F_FLUSH) | VIRTIO_BIT(F_CONFIG_WCE))))
         atomic_store(&blk->writeback, false);
+    loop_call(blk->loop, open_queues, blk);
 }
 
 static void config_read(struct virtio *virtio, unsigned offset, void *data, unsigned size)

@@ -1,0 +1,25 @@
+/* One function for each row of the table of bugs that really happened. NULL, or why the device failed. */
+#ifndef HOSTILE_ROWS_H
+#define HOSTILE_ROWS_H
+
+/* rows_registers.c */
+const char *registers_after_driver_ok(void);
+const char *vectors_out_of_table(void);
+const char *queues_that_do_not_exist(void);
+const char *accesses_at_every_edge(void);
+const char *areas_at_address_zero(void);
+/* rows_chains.c */
+const char *addresses_outside_ram(void);
+const char *huge_chains_and_index_jumps(void);
+const char *sectors_at_the_limits(void);
+const char *buffers_without_length(void);
+const char *chains_over_queue_size(void);
+const char *errors_latch(void);
+/* rows_races.c */
+const char *the_same_head_twice(void);
+const char *resets_under_load(void);
+const char *resets_under_a_producer(void);
+const char *descriptors_that_change(void);
+const char *a_torn_index(void);
+
+#endif

@@ -1,0 +1,145 @@
+/*
+ * Under ThreadSanitizer: a driver resets the disk while another processor offers chains faster than the disk takes them
+ * (lessons 4.5, rows 11 and 12). After a reset nothing may look at the queue any more.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "casement/block.h"
+#include "casement/bytes.h"
+#include "casement/loop.h"
+#include "casement/pci.h"
+#include "casement/virtio.h"
+#include "cmocka_all.h"
+#include "fake.h"
+
+#define SLOT 5
+#define DEVFN (SLOT << 3)
+#define COMMON UINT64_C(0xE000000000)
+#define NOTIFY (COMMON + 0x3000)
+#define STATUS 20
+#define DESC 0x10000
+#define AVAIL 0x20000
+#define USED 0x30000
+#define DATA 0x100000
+#define SIZE 256
+#define RESETS 600
+#define SECONDS 6
+
+static struct fake *fake;
+static _Atomic bool ended;
+
+static void put(uint64_t at, unsigned size, uint64_t value)
+{
+    fake_write(fake, BUS_MMIO, at, size, value);
+}
+
+static uint16_t *word(uint64_t at)
+{
+    return memory_at(fake->board.memory, at, 2);
+}
+
+static uint16_t used(void)
+{
+    return __atomic_load_n(word(USED + 2), __ATOMIC_ACQUIRE);
+}
+
+/* As far ahead as a driver may be. Every chain is answered at once: it has no header. */
+static void *produce(void *opaque)
+{
+    while (!atomic_load(&ended))
+        __atomic_store_n(word(AVAIL + 2), (uint16_t)(used() + SIZE), __ATOMIC_RELEASE);
+    return opaque;
+}
+
+static void start_device(void)
+{
+    put(COMMON + STATUS, 1, 1);
+    put(COMMON + STATUS, 1, 3);
+    put(COMMON + 8, 4, 1);
+    put(COMMON + 12, 4, 1);
+    put(COMMON + STATUS, 1, 11);
+    put(COMMON + 22, 2, 0);
+    put(COMMON + 24, 2, SIZE);
+    put(COMMON + 32, 8, DESC);
+    put(COMMON + 40, 8, AVAIL);
+    put(COMMON + 48, 8, USED);
+    put(COMMON + 28, 2, 1);
+    put(COMMON + STATUS, 1, 15);
+}
+
+/* Descriptor n and the ring's entry n: one byte that the device may write. */
+static void fill_rings(void)
+{
+    for (unsigned n = 0; n < SIZE; n++) {
+        uint8_t *descriptor = memory_at(fake->board.memory, DESC + n * 16, 16);
+
+        put_le64(descriptor, DATA + n);
+        put_le32(descriptor + 8, 1);
+        put_le16(descriptor + 12, 2);
+        *word(AVAIL + 4 + n * 2) = (uint16_t)n;
+    }
+}
+
+static struct block *open_disk(char *path)
+{
+    const struct block_options options = {.path = path, .engine = BLOCK_ENGINE_THREADS};
+    struct error error = {""};
+    struct block *block;
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, 1 << 20), 0);
+    close(fd);
+    assert_int_equal(block_open(&options, &block, &error), 0);
+    unlink(path);
+    return block;
+}
+
+static void resets_and_a_producer(void **state)
+{
+    char path[] = "build/race-virtio-XXXXXX";
+    struct virtio_block_options device = {.queues = 1, .slot = SLOT};
+    struct error error = {""};
+    unsigned rounds = 0;
+    int64_t end = clock_ns() + SECONDS * INT64_C(1000000000);
+    pthread_t producer;
+
+    (void)state;
+    fake = fake_create(0);
+    assert_int_equal(pci_bus_create(&fake->board, &fake->board.pci), 0);
+    device.block = open_disk(path);
+    assert_int_equal(virtio_block_create(&fake->board, &device, &error), 0);
+    fake_config_write(fake, DEVFN, 0x20, 4, (uint32_t)COMMON);
+    fake_config_write(fake, DEVFN, 0x24, 4, COMMON >> 32);
+    fake_config_write(fake, DEVFN, 0x04, 2, 6);
+    fill_rings();
+    assert_int_equal(pthread_create(&producer, NULL, produce, NULL), 0);
+    for (unsigned n = 0; n < RESETS && clock_ns() < end; n++) {
+        uint8_t *data = memory_at(fake->board.memory, DATA, SIZE);
+
+        __atomic_store_n(word(USED + 2), 0, __ATOMIC_RELEASE);
+        start_device();
+        for (unsigned tries = 0; tries < 100 && used() < (n % 8) * SIZE; tries++) {
+            put(NOTIFY, 2, 0);
+            usleep(20);
+        }
+        rounds += used() / SIZE;
+        put(COMMON + STATUS, 1, 0);
+        memset(data, 0x77, SIZE); /* the driver's again: a race with any late answer */
+    }
+    atomic_store(&ended, true);
+    pthread_join(producer, NULL);
+    assert_true(rounds > 10);
+    fake_destroy(fake);
+    block_close(device.block);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(resets_and_a_producer)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
