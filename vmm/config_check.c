@@ -77,6 +77,8 @@ static int check_outputs(const struct config *config, struct error *error)
         failed = check_output(config, "--screenshot", config->screenshot, error);
     if (failed == 0 && config->vars)
         failed = check_output(config, "--vars", config->vars, error);
+    if (failed == 0)
+        failed = check_output(config, "--control", config->control, error);
     return failed;
 }
 
