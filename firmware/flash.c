@@ -236,7 +236,7 @@ static int open_code(const char *path, uint64_t *size, struct error *error)
 
 static int map_code(struct flash *flash, const char *path, struct error *error)
 {
-    uint64_t size;
+    uint64_t size = 0;
     void *host;
     int fd = open_code(path, &size, error);
 
@@ -367,7 +367,7 @@ static int lock_vars(int fd, const char *path, struct error *error)
 /* Locked, and of a size that fits. */
 static int open_vars(const char *path, uint64_t code_size, uint64_t *size, struct error *error)
 {
-    struct stat info;
+    struct stat info = {0};
     int fd = open(path, O_RDWR | O_CLOEXEC), failed;
 
     if (fd < 0 || fstat(fd, &info) < 0)
@@ -391,7 +391,7 @@ static int open_vars(const char *path, uint64_t code_size, uint64_t *size, struc
 static int map_vars(struct flash *flash, const struct flash_options *options, struct error *error)
 {
     const char *path = options->vars_path;
-    uint64_t size;
+    uint64_t size = 0;
     void *host;
     int failed = 0;
 
@@ -413,7 +413,7 @@ static int map_vars(struct flash *flash, const struct flash_options *options, st
 
 int flash_check(const struct flash_options *options, struct error *error)
 {
-    uint64_t code_size, size;
+    uint64_t code_size = 0, size = 0;
     int fd = open_code(options->code_path, &code_size, error);
 
     if (fd < 0)

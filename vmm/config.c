@@ -247,7 +247,8 @@ static void find_firmware(struct config *config)
     config->vars_template = strdup(config->firmware);
     name = config->vars_template ? strstr(strrchr(config->vars_template, '/') ?: config->vars_template, "CODE") : NULL;
     if (name) {
-        memcpy(name, "VARS", 4);
+        for (unsigned n = 0; n < 4; n++)
+            name[n] = "VARS"[n];
     } else {
         free(config->vars_template);
         config->vars_template = NULL;
@@ -256,34 +257,28 @@ static void find_firmware(struct config *config)
 
 static int check_contradictions(const struct config *config, struct error *error)
 {
+    static const char with_kernel[] = "a kernel is started with no firmware in between; leave one out";
+    static const char for_kernel[] = "it is for a kernel that is started directly; add --kernel FILE or leave it out";
+    const bool kernel = config->kernel != NULL, no_net = config->net == CONFIG_NET_NONE;
     const struct {
-        const char *option;
-        bool given;
-        const char *against;
-        bool excluded;
-        const char *reason, *remedy;
+        const char *option, *against, *why;
+        bool given, excluded;
     } rules[] = {
-#define WITH_KERNEL "a kernel is started with no firmware in between", "leave one out"
-        {"--firmware", config->firmware != NULL, "--kernel", config->kernel != NULL, WITH_KERNEL},
-        {"--vars", config->vars != NULL, "--kernel", config->kernel != NULL, WITH_KERNEL},
-        {"--vars-template", config->vars_template != NULL, "--kernel", config->kernel != NULL, WITH_KERNEL},
-#undef WITH_KERNEL
-        {"--initrd", config->initrd != NULL, "firmware", !config->kernel, "it is for a kernel started directly",
-         "add --kernel FILE or leave it out"},
-        {"--append", config->append != NULL, "firmware", !config->kernel, "it is for a kernel started directly",
-         "add --kernel FILE or leave it out"},
-        {"--forward", config->forward_count > 0, "--net none", config->net == CONFIG_NET_NONE,
-         "there is no network to lead into", "leave one out"},
-        {"--mac", config->mac_given, "--net none", config->net == CONFIG_NET_NONE, "there is no card that has it",
-         "leave one out"},
-        {"--screenshot", config->screenshot != NULL, "--display none", !config->display_width,
-         "there is no screen to take a picture of", "leave one out"},
+        {"--firmware", "--kernel", with_kernel, config->firmware != NULL, kernel},
+        {"--vars", "--kernel", with_kernel, config->vars != NULL, kernel},
+        {"--vars-template", "--kernel", with_kernel, config->vars_template != NULL, kernel},
+        {"--initrd", "firmware", for_kernel, config->initrd != NULL, !kernel},
+        {"--append", "firmware", for_kernel, config->append != NULL, !kernel},
+        {"--forward", "--net none", "there is no network to lead into; leave one out", config->forward_count > 0,
+         no_net},
+        {"--mac", "--net none", "there is no card that has it; leave one out", config->mac_given, no_net},
+        {"--screenshot", "--display none", "there is no screen to take a picture of; leave one out",
+         config->screenshot != NULL, !config->display_width},
     };
 
     for (size_t n = 0; n < ARRAY_SIZE(rules); n++)
         if (rules[n].given && rules[n].excluded)
-            return error_set(error, EINVAL, "%s: excluded by %s: %s; %s", rules[n].option, rules[n].against,
-                             rules[n].reason, rules[n].remedy);
+            return error_set(error, EINVAL, "%s: excluded by %s: %s", rules[n].option, rules[n].against, rules[n].why);
     return 0;
 }
 

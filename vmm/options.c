@@ -15,18 +15,17 @@ enum type { FLAG, NUMBER, SIZE, TEXT, CHOICE, SPECIAL };
 
 struct option {
     const char *group; /* of the first in each group; NULL: as before */
-    const char *name, *metavar, *fallback;
-    enum type type;
+    const char *name, *metavar, *fallback, *help;
     size_t member;
     uint64_t least, most; /* NUMBER, SIZE */
     const char *choices;  /* CHOICE: "first|second"; the value is the index, as an enum or bool of this size: */
     size_t choice_size;
     int (*apply)(struct config *config, const char *value, struct error *error); /* SPECIAL */
-    bool repeats;
     /* Where the value comes from that nobody gave, and for SPECIAL what it is (config.h). */
     const char *derived;
     void (*show)(const struct config *config, char *text, size_t size);
-    const char *help;
+    enum type type;
+    bool repeats;
 };
 
 #define AT(name) .member = offsetof(struct config, name)
@@ -182,7 +181,7 @@ static int apply(struct config *config, const struct option *option, const char 
     note(option, value, source);
     switch (option->type) {
     case FLAG:
-        if (strcmp(value, "on") && strcmp(value, "off"))
+        if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
             return error_set(error, EINVAL, "--%s %s: not one of its values; give on or off", option->name, value);
         *(bool *)member = value[1] == 'n';
         return 0;

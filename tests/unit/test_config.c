@@ -198,7 +198,7 @@ static void make_kernel(void)
 
     image[0x1F1] = 1;
     image[0x201] = 0x6A;
-    memcpy(image + 0x202, "HdrS", 4);
+    put_le32(image + 0x202, 0x53726448); /* "HdrS" */
     put_le16(image + 0x206, 0x020F);
     image[0x234] = 1;
     image[0x236] = 1;
