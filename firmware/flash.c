@@ -212,10 +212,9 @@ static void destroy(struct device *device)
     free(flash);
 }
 
-static int map_code(struct flash *flash, const char *path, struct error *error)
+static int open_code(const char *path, uint64_t *size, struct error *error)
 {
     struct stat info;
-    void *host;
     int fd = open(path, O_RDONLY | O_CLOEXEC), failed;
 
     if (fd < 0 || fstat(fd, &info) < 0) {
@@ -225,20 +224,30 @@ static int map_code(struct flash *flash, const char *path, struct error *error)
             close(fd);
         return failed;
     }
-    if (info.st_size == 0 || info.st_size % 4096 || info.st_size > (off_t)(8 * MiB)) {
-        close(fd);
-        return error_set(error, EINVAL, "--firmware %s: %" PRIdMAX " bytes are no flash image; use OVMF_CODE_4M.fd",
-                         path, (intmax_t)info.st_size);
-    }
-    host = mmap(NULL, (size_t)info.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    *size = (uint64_t)info.st_size;
+    if (S_ISREG(info.st_mode) && *size && *size % 4096 == 0 && *size <= 8 * MiB)
+        return fd;
+    close(fd);
+    if (!S_ISREG(info.st_mode))
+        return error_set(error, EINVAL, "--firmware %s: is not a file; name one such as OVMF_CODE_4M.fd", path);
+    return error_set(error, EINVAL, "--firmware %s: %" PRIu64 " bytes are no flash image; use OVMF_CODE_4M.fd", path,
+                     *size);
+}
+
+static int map_code(struct flash *flash, const char *path, struct error *error)
+{
+    uint64_t size = 0;
+    void *host;
+    int fd = open_code(path, &size, error);
+
+    if (fd < 0)
+        return fd;
+    host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
     close(fd);
     if (host == MAP_FAILED)
         return error_set(error, errno, "--firmware %s: cannot be mapped: %s", path, strerror(errno));
-    flash->code_slot = (struct vm_slot){.gpa = FLASH_END - (uint64_t)info.st_size,
-                                        .size = (uint64_t)info.st_size,
-                                        .host = host,
-                                        .read_only = true,
-                                        .number = -1};
+    flash->code_slot =
+        (struct vm_slot){.gpa = FLASH_END - size, .size = size, .host = host, .read_only = true, .number = -1};
     return 0;
 }
 
@@ -270,40 +279,65 @@ static void sync_folder(const char *path)
 }
 
 /* Code and variables fill a chip of 4 MiB, or of 2 MiB in old releases. */
-static bool fits_code(const struct flash *flash, off_t size)
+static bool fits_code(uint64_t code_size, uint64_t size)
 {
-    uint64_t total = flash->code_slot.size + (uint64_t)size;
+    uint64_t total = code_size + size;
 
     return size > 0 && size % 4096 == 0 && (total == 4 * MiB || total == 2 * MiB);
 }
 
-/* New variables appear whole or not at all: a temporary file beside them, linked under the name unless it exists by
+static int open_template(const char *path, uint64_t code_size, struct error *error)
+{
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC), failed;
+
+    if (fd < 0 || fstat(fd, &info) < 0)
+        failed = error_set(error, errno, "--vars-template %s: %s; install the package ovmf or name another file", path,
+                           strerror(errno));
+    else if (!S_ISREG(info.st_mode) || !fits_code(code_size, (uint64_t)info.st_size))
+        failed = error_set(error, EINVAL,
+                           "--vars-template %s: %" PRIdMAX " bytes do not fit this firmware (%" PRIu64
+                           " bytes); name the variables that come with it, such as OVMF_VARS_4M.fd for "
+                           "OVMF_CODE_4M.fd",
+                           path, (intmax_t)info.st_size, code_size);
+    else
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return failed;
+}
+
+/* For file systems that cannot rename without replacing: whoever makes the file writes it, and a second machine finds
+ * it locked or incomplete and gives up. */
+static int write_exclusively(int from, const char *path)
+{
+    int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), failed;
+
+    if (to < 0)
+        return -errno;
+    failed = lseek(from, 0, SEEK_SET) < 0 ? -errno : copy_file(from, to);
+    if (failed < 0)
+        unlink(path);
+    close(to);
+    return failed;
+}
+
+/* New variables appear whole or not at all: a temporary file beside them that gets the name unless it is taken by
  * then. */
 static int make_vars(const struct flash *flash, const struct flash_options *options, struct error *error)
 {
     char temporary[4096];
-    int from = open(options->vars_template, O_RDONLY | O_CLOEXEC), to = -1, failed;
-    struct stat info;
+    int from = open_template(options->vars_template, flash->code_slot.size, error), to, failed;
 
-    if (from < 0 || fstat(from, &info) < 0) {
-        failed = error_set(error, errno, "--vars-template %s: %s; install the package ovmf or name another file",
-                           options->vars_template, strerror(errno));
-        if (from >= 0)
-            close(from);
-        return failed;
-    }
-    if (!fits_code(flash, info.st_size)) {
-        close(from);
-        return error_set(error, EINVAL,
-                         "--vars-template %s: %" PRIdMAX " bytes do not fit this firmware (%" PRIu64
-                         " bytes); name the variables that come with it, such as OVMF_VARS_4M.fd for OVMF_CODE_4M.fd",
-                         options->vars_template, (intmax_t)info.st_size, flash->code_slot.size);
-    }
+    if (from < 0)
+        return from;
     snprintf(temporary, sizeof temporary, "%s.XXXXXX", options->vars_path);
     to = mkostemp(temporary, O_CLOEXEC);
     failed = to < 0 ? -errno : copy_file(from, to);
-    if (failed == 0 && link(temporary, options->vars_path) < 0 && errno != EEXIST)
-        failed = -errno;
+    if (failed == 0 && renameat2(AT_FDCWD, temporary, AT_FDCWD, options->vars_path, RENAME_NOREPLACE) < 0)
+        failed = errno == EINVAL || errno == ENOSYS ? write_exclusively(from, options->vars_path) : -errno;
+    if (failed == -EEXIST)
+        failed = 0;
     if (to >= 0) {
         unlink(temporary);
         close(to);
@@ -317,11 +351,11 @@ static int make_vars(const struct flash *flash, const struct flash_options *opti
                : 0;
 }
 
-static int lock_vars(struct flash *flash, const char *path, struct error *error)
+static int lock_vars(int fd, const char *path, struct error *error)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-    if (fcntl(flash->vars_fd, F_OFD_SETLK, &lock) == 0)
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
         return 0;
     if (errno == EAGAIN || errno == EACCES)
         return error_set(error, EBUSY, "--vars %s: in use by another machine; give this one its own --vars or --state",
@@ -330,10 +364,34 @@ static int lock_vars(struct flash *flash, const char *path, struct error *error)
                      strerror(errno));
 }
 
+/* Locked, and of a size that fits. */
+static int open_vars(const char *path, uint64_t code_size, uint64_t *size, struct error *error)
+{
+    struct stat info = {0};
+    int fd = open(path, O_RDWR | O_CLOEXEC), failed;
+
+    if (fd < 0 || fstat(fd, &info) < 0)
+        failed = error_set(error, errno, "--vars %s: %s; make it writable or name another file", path, strerror(errno));
+    else
+        failed = lock_vars(fd, path, error);
+    if (failed == 0 && !fits_code(code_size, (uint64_t)info.st_size))
+        failed = error_set(error, EINVAL,
+                           "--vars %s: %" PRIdMAX " bytes do not fit this firmware (%" PRIu64
+                           " bytes); name variables made for it, or move the file away and a new one is made",
+                           path, (intmax_t)info.st_size, code_size);
+    if (failed == 0) {
+        *size = (uint64_t)info.st_size;
+        return fd;
+    }
+    if (fd >= 0)
+        close(fd);
+    return failed;
+}
+
 static int map_vars(struct flash *flash, const struct flash_options *options, struct error *error)
 {
     const char *path = options->vars_path;
-    struct stat info;
+    uint64_t size = 0;
     void *host;
     int failed = 0;
 
@@ -341,26 +399,33 @@ static int map_vars(struct flash *flash, const struct flash_options *options, st
         failed = make_vars(flash, options, error);
     if (failed < 0)
         return failed;
-    flash->vars_fd = open(path, O_RDWR | O_CLOEXEC);
-    if (flash->vars_fd < 0 || fstat(flash->vars_fd, &info) < 0)
-        return error_set(error, errno, "--vars %s: %s; make it writable or name another file", path, strerror(errno));
-    failed = lock_vars(flash, path, error);
-    if (failed < 0)
-        return failed;
-    if (!fits_code(flash, info.st_size))
-        return error_set(error, EINVAL,
-                         "--vars %s: %" PRIdMAX " bytes do not fit this firmware (%" PRIu64
-                         " bytes); name variables made for it, or move the file away and a new one is made",
-                         path, (intmax_t)info.st_size, flash->code_slot.size);
-    host = mmap(NULL, (size_t)info.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, flash->vars_fd, 0);
+    flash->vars_fd = open_vars(path, flash->code_slot.size, &size, error);
+    if (flash->vars_fd < 0)
+        return flash->vars_fd;
+    host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, flash->vars_fd, 0);
     if (host == MAP_FAILED)
         return error_set(error, errno, "--vars %s: cannot be mapped: %s", path, strerror(errno));
     flash->vars = host;
-    flash->vars_slot = (struct vm_slot){.gpa = flash->code_slot.gpa - (uint64_t)info.st_size,
-                                        .size = (uint64_t)info.st_size,
-                                        .host = host,
-                                        .read_only = true,
-                                        .number = -1};
+    flash->vars_slot = (struct vm_slot){
+        .gpa = flash->code_slot.gpa - size, .size = size, .host = host, .read_only = true, .number = -1};
+    return 0;
+}
+
+int flash_check(const struct flash_options *options, struct error *error)
+{
+    uint64_t code_size = 0, size = 0;
+    int fd = open_code(options->code_path, &code_size, error);
+
+    if (fd < 0)
+        return fd;
+    close(fd);
+    if (access(options->vars_path, F_OK) == 0)
+        fd = open_vars(options->vars_path, code_size, &size, error);
+    else
+        fd = open_template(options->vars_template, code_size, error);
+    if (fd < 0)
+        return fd;
+    close(fd);
     return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "commands.h"
 #include "config.h"
 #include "exit_codes.h"
+#include "host_memory.h"
 #include "kvm_probe.h"
 
 #define VCPUS_WANTED CONFIG_CPUS_MAX
@@ -163,17 +164,13 @@ static void check_processor(FILE *out)
 
 static void check_memory(FILE *out)
 {
-    char text[64];
-    uint64_t available = 0, pages = 0;
+    uint64_t page, available = host_memory_available("") / (uint64_t)MiB, huge = host_memory_huge("", &page);
 
-    if (read_field("/proc/meminfo", "MemAvailable", text, sizeof text))
-        available = strtoull(text, NULL, 10) / 1024;
     say(out, available >= 1024, "memory: %" PRIu64 " MiB available%s", available,
         available >= 1024 ? "" : "; little for a machine: free some, or give a small --memory");
-    if (read_field("/proc/meminfo", "HugePages_Free", text, sizeof text))
-        pages = strtoull(text, NULL, 10);
-    if (pages && read_field("/proc/meminfo", "Hugepagesize", text, sizeof text))
-        say(out, true, "huge pages: %" PRIu64 " of %s free for --huge-pages", pages, text);
+    if (huge)
+        say(out, true, "huge pages: %" PRIu64 " of %" PRIu64 " KiB free for --huge-pages", huge / page,
+            page / (uint64_t)KiB);
     else
         say(out, false,
             "huge pages: none in the pool, --huge-pages fails; on the host `sysctl vm.nr_hugepages=1024` "
@@ -214,19 +211,11 @@ static void check_uring(FILE *out)
 
 static void check_firmware(FILE *out)
 {
-    static const char *const folders[] = {"/usr/share/OVMF", "/usr/share/edk2/ovmf", "/usr/share/edk2/x64",
-                                          "/usr/share/casement"};
-    static const char *const names[] = {"OVMF_CODE_4M.fd", "OVMF_CODE.4m.fd", "OVMF_CODE.fd"};
     unsigned found = 0;
 
-    for (size_t folder = 0; folder < ARRAY_SIZE(folders); folder++)
-        for (size_t name = 0; name < ARRAY_SIZE(names); name++) {
-            char path[128];
-
-            snprintf(path, sizeof path, "%s/%s", folders[folder], names[name]);
-            if (access(path, R_OK) < 0)
-                continue;
-            say(out, true, "firmware: %s", path);
+    for (size_t n = 0; config_firmware_places[n]; n++)
+        if (access(config_firmware_places[n], R_OK) == 0) {
+            say(out, true, "firmware: %s", config_firmware_places[n]);
             found++;
         }
     if (!found)

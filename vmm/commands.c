@@ -37,37 +37,33 @@ static void usage(FILE *out)
           out);
 }
 
-static int set_log_level(const struct config *config, struct error *error)
+/* In the name of the variable that a value came from. */
+static int refuse(struct error *error)
 {
-    /* In the order of enum log_level. */
-    static const char *const names[] = {"error", "warning", "info", "debug"};
-
-    for (unsigned n = 0; n < ARRAY_SIZE(names); n++)
-        if (!strcmp(config->log_level, names[n])) {
-            log_set_level((enum log_level)n);
-            return 0;
-        }
-    return error_set(error, EINVAL, "--log-level %s: not one of its values; give error, warning, info or debug",
-                     config->log_level);
+    options_name_source(error);
+    return wrong(error->text);
 }
 
+/* Everything is looked at before the first thing is made, so that a machine that cannot start leaves no trace. */
 static int run_configured(int count, char **arguments, struct config *config)
 {
     struct error error;
-    int kvm;
+    int state, exit_code;
 
-    if (options_parse(config, count, arguments, &error) < 0 || set_log_level(config, &error) < 0)
-        return wrong(error.text);
-    /* Before the state's folder is made: a host without KVM is left as it was. */
-    kvm = kvm_open(&error);
-    if (kvm < 0) {
+    if (options_parse(config, count, arguments, &error) < 0 || config_complete(config, &error) < 0 ||
+        config_check(config, &error) < 0)
+        return refuse(&error);
+    if (kvm_check(&error) < 0) {
         wrong(error.text);
         return EXIT_CODE_NO_KVM;
     }
-    close(kvm);
-    if (config_complete(config, &error) < 0)
-        return wrong(error.text);
-    return machine_main(config);
+    log_set_level(config->log_level);
+    state = state_take(config, &error);
+    if (state < 0)
+        return refuse(&error);
+    exit_code = machine_main(config);
+    close(state);
+    return exit_code;
 }
 
 static int run_main(int count, char **arguments)
@@ -101,11 +97,11 @@ static int config_main(int count, char **arguments)
     }
     failed = options_parse(&config, count, arguments, &error);
     if (failed == 0)
-        failed = set_log_level(&config, &error);
+        failed = config_complete(&config, &error);
     if (failed == 0)
-        options_print(stdout);
+        options_print(&config, stdout);
     config_free(&config);
-    return failed < 0 ? wrong(error.text) : EXIT_CODE_POWERED_OFF;
+    return failed < 0 ? refuse(&error) : EXIT_CODE_POWERED_OFF;
 }
 
 static int check_command(int count, char **arguments)

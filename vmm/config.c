@@ -1,10 +1,9 @@
-/* Values of options that are more than a number, and the checks that need the whole configuration. */
+/* Values of options that are more than a number, and what follows from several options together. */
+#include <arpa/inet.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "casement/bytes.h"
@@ -99,10 +98,16 @@ static bool parse_port(const char *text, const char *end, uint16_t *port)
     return number >= 1 && number <= 65535;
 }
 
+static bool parse_address(const struct net_forward *forward, in_addr_t *address)
+{
+    return inet_pton(AF_INET, forward->host_address[0] ? forward->host_address : "127.0.0.1", address) == 1;
+}
+
 int config_add_forward(struct config *config, const char *value, struct error *error)
 {
     struct net_forward *forward = &config->forwards[config->forward_count];
     const char *end = value + strlen(value), *guest, *host;
+    in_addr_t address, other;
 
     if (config->forward_count == CONFIG_FORWARDS)
         return error_set(error, EINVAL, "--forward %s: at most %d forwards; leave some out", value, CONFIG_FORWARDS);
@@ -121,11 +126,18 @@ int config_add_forward(struct config *config, const char *value, struct error *e
                          value);
     if (host)
         memcpy(forward->host_address, value, (size_t)(host - value));
-    for (unsigned n = 0; n < config->forward_count; n++)
+    if (!parse_address(forward, &address))
+        return error_set(error, EINVAL,
+                         "--forward %s: %s is not an IPv4 address; give one of this host, 0.0.0.0 for all, or leave it "
+                         "out for 127.0.0.1",
+                         value, forward->host_address);
+    for (unsigned n = 0; n < config->forward_count; n++) {
+        parse_address(&config->forwards[n], &other);
         if (config->forwards[n].host_port == forward->host_port && config->forwards[n].udp == forward->udp &&
-            !strcmp(config->forwards[n].host_address, forward->host_address))
+            (address == other || address == INADDR_ANY || other == INADDR_ANY))
             return error_set(error, EINVAL, "--forward %s: host port %u is forwarded already; choose another", value,
                              forward->host_port);
+    }
     config->forward_count++;
     return 0;
 }
@@ -137,7 +149,7 @@ int config_set_mac(struct config *config, const char *value, struct error *error
 
     if (sscanf(value, "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4], &byte[5], &used) !=
             6 ||
-        value[used] || (byte[0] & 1))
+        value[used] || (byte[0] & 1) || !(byte[0] | byte[1] | byte[2] | byte[3] | byte[4] | byte[5]))
         return error_set(error, EINVAL,
                          "--mac %s: not an address of one card; give six bytes such as 02:00:00:12:34:56", value);
     for (unsigned n = 0; n < 6; n++)
@@ -166,7 +178,7 @@ int config_set_uuid(struct config *config, const char *value, struct error *erro
     if (nibbles != 32)
         return error_set(error, EINVAL, "--uuid %s: not a UUID; give 32 hexadecimal digits as `uuidgen` prints them",
                          value);
-    config->uuid_given = true;
+    config->uuid_given = config->uuid_known = true;
     return 0;
 }
 
@@ -190,104 +202,104 @@ int config_set_display(struct config *config, const char *value, struct error *e
     return 0;
 }
 
-static void below_state(const struct config *config, char **path, const char *name)
+void config_show_mac(const struct config *config, char *text, size_t size)
 {
-    if (!*path && asprintf(path, "%s/%s", config->state, name) < 0)
-        *path = NULL;
+    const uint8_t *mac = config->mac;
+
+    if (config->mac_given || config->uuid_known)
+        snprintf(text, size, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 }
 
-/* Two machines of different names get different identities, and one keeps its own (64-bit FNV-1a of the name). */
-static void derive_identity(struct config *config)
+void config_show_uuid(const struct config *config, char *text, size_t size)
 {
-    uint64_t hash = UINT64_C(14695981039346656037);
-    char *place = realpath(config->state, NULL);
-    const char *texts[] = {place ? place : config->state, config->name};
+    size_t used = 0;
 
-    for (size_t text = 0; text < ARRAY_SIZE(texts); text++)
-        for (const char *at = texts[text]; *at; at++)
-            hash = (hash ^ (uint8_t)*at) * UINT64_C(1099511628211);
-    if (!config->mac_given) {
-        const uint8_t prefix[] = {0x52, 0x54, 0x00};
-
-        memcpy(config->mac, prefix, sizeof prefix);
-        for (unsigned n = 3; n < 6; n++)
-            config->mac[n] = (uint8_t)(hash >> (8 * n));
-    }
-    if (!config->uuid_given) {
-        put_be64(config->uuid, hash);
-        put_be64(config->uuid + 8, hash * UINT64_C(0x9E3779B97F4A7C15));
-        config->uuid[6] = (config->uuid[6] & 0x0F) | 0x80; /* version 8, variant 1 (RFC 9562) */
-        config->uuid[8] = (config->uuid[8] & 0x3F) | 0x80;
-    }
-    free(place);
+    if (config->uuid_known)
+        for (unsigned n = 0; n < 16; n++)
+            used += (size_t)snprintf(text + used, size - used, n == 4 || n == 6 || n == 8 || n == 10 ? "-%02x" : "%02x",
+                                     config->uuid[n]);
 }
 
-static int check_file(const char *option, const char *path, const char *remedy, struct error *error)
+static int below_state(const struct config *config, char **path, const char *name)
 {
-    struct stat info;
-
-    if (stat(path, &info) < 0 || access(path, R_OK) < 0)
-        return error_set(error, errno, "%s %s: %s; %s", option, path, strerror(errno), remedy);
-    if (S_ISDIR(info.st_mode))
-        return error_set(error, EISDIR, "%s %s: is a folder; name the file in it", option, path);
-    return 0;
+    return *path || asprintf(path, "%s/%s", config->state, name) >= 0 ? 0 : -ENOMEM;
 }
 
-static int find_firmware(struct config *config, struct error *error)
+const char *const config_firmware_places[] = {
+    "/usr/share/OVMF/OVMF_CODE_4M.fd",
+    "/usr/share/edk2/ovmf/OVMF_CODE_4M.fd",
+    "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
+    "/usr/share/casement/OVMF_CODE_4M.fd",
+    NULL,
+};
+
+/* Nothing is wrong yet when there is none: `casement config` shows what it can. */
+static void find_firmware(struct config *config)
 {
-    static const char *const known[] = {"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/edk2/ovmf/OVMF_CODE_4M.fd",
-                                        "/usr/share/casement/OVMF_CODE_4M.fd"};
     char *name;
 
-    for (size_t n = 0; n < ARRAY_SIZE(known) && !config->firmware; n++)
-        if (access(known[n], R_OK) == 0)
-            config->firmware = strdup(known[n]);
-    if (!config->firmware)
-        return error_set(error, ENOENT,
-                         "--firmware: no OVMF found in its usual places; install the package ovmf or name "
-                         "the file with --firmware FILE");
-    if (config->vars_template)
-        return 0;
-    /* The template stands beside the code: CODE in the name becomes VARS, and what follows the size is dropped. */
+    for (size_t n = 0; config_firmware_places[n] && !config->firmware; n++)
+        if (access(config_firmware_places[n], R_OK) == 0)
+            config->firmware = strdup(config_firmware_places[n]);
+    if (!config->firmware || config->vars_template)
+        return;
+    /* The template stands beside the code: CODE in the name becomes VARS. */
     config->vars_template = strdup(config->firmware);
     name = config->vars_template ? strstr(strrchr(config->vars_template, '/') ?: config->vars_template, "CODE") : NULL;
-    if (!name)
-        return error_set(error, EINVAL, "--firmware %s: no variables template known for it; give --vars-template FILE",
-                         config->firmware);
-    memcpy(name, "VARS", 4);
+    if (name) {
+        for (unsigned n = 0; n < 4; n++)
+            name[n] = "VARS"[n];
+    } else {
+        free(config->vars_template);
+        config->vars_template = NULL;
+    }
+}
+
+static int check_contradictions(const struct config *config, struct error *error)
+{
+    static const char with_kernel[] = "a kernel is started with no firmware in between; leave one out";
+    static const char for_kernel[] = "it is for a kernel that is started directly; add --kernel FILE or leave it out";
+    const bool kernel = config->kernel != NULL, no_net = config->net == CONFIG_NET_NONE;
+    const struct {
+        const char *option, *against, *why;
+        bool given, excluded;
+    } rules[] = {
+        {"--firmware", "--kernel", with_kernel, config->firmware != NULL, kernel},
+        {"--vars", "--kernel", with_kernel, config->vars != NULL, kernel},
+        {"--vars-template", "--kernel", with_kernel, config->vars_template != NULL, kernel},
+        {"--initrd", "firmware", for_kernel, config->initrd != NULL, !kernel},
+        {"--append", "firmware", for_kernel, config->append != NULL, !kernel},
+        {"--forward", "--net none", "there is no network to lead into; leave one out", config->forward_count > 0,
+         no_net},
+        {"--mac", "--net none", "there is no card that has it; leave one out", config->mac_given, no_net},
+        {"--screenshot", "--display none", "there is no screen to take a picture of; leave one out",
+         config->screenshot != NULL, !config->display_width},
+    };
+
+    for (size_t n = 0; n < ARRAY_SIZE(rules); n++)
+        if (rules[n].given && rules[n].excluded)
+            return error_set(error, EINVAL, "%s: excluded by %s: %s", rules[n].option, rules[n].against, rules[n].why);
     return 0;
 }
 
-static int check_boot(struct config *config, bool firmware_given, struct error *error)
+/* It becomes the DHCP host name, so it is one label of such a name (RFC 1123, 2.1). */
+static int check_name(const char *name, struct error *error)
 {
-    int failed;
+    size_t good = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-");
 
-    if (config->kernel && firmware_given)
-        return error_set(error, EINVAL,
-                         "--kernel and --firmware exclude each other: a kernel is started with no firmware "
-                         "in between; leave one out");
-    if (!config->kernel && (config->initrd || config->append))
-        return error_set(error, EINVAL, "%s needs --kernel; add it or leave %s out",
-                         config->initrd ? "--initrd" : "--append", config->initrd ? "--initrd" : "--append");
-    if (config->kernel) {
-        failed = check_file("--kernel", config->kernel, "name a bzImage that can be read", error);
-        if (failed == 0 && config->initrd)
-            failed = check_file("--initrd", config->initrd, "name a file that can be read", error);
-        return failed;
-    }
-    failed = find_firmware(config, error);
-    if (failed == 0)
-        failed = check_file("--firmware", config->firmware, "install the package ovmf or name another file", error);
-    if (failed == 0 && access(config->vars, F_OK) < 0)
-        failed = check_file("--vars-template", config->vars_template, "install the package ovmf or name another file",
-                            error);
-    return failed;
+    if (name[good] || !good || good > 63)
+        return error_set(error, EINVAL, "--name %s: no host name; give 1 to 63 letters, digits and hyphens", name);
+    return 0;
 }
 
-static int check_disks(struct config *config, struct error *error)
+int config_complete(struct config *config, struct error *error)
 {
-    struct stat known[CONFIG_DISKS];
+    int failed = check_contradictions(config, error);
 
+    if (failed == 0)
+        failed = check_name(config->name, error);
+    if (failed < 0)
+        return failed;
     for (unsigned n = 0; n < config->disk_count; n++) {
         struct config_disk *disk = &config->disks[n];
 
@@ -295,84 +307,14 @@ static int check_disks(struct config *config, struct error *error)
             disk->engine = config->io_engine;
         if (!disk->queues_given)
             disk->queues = (unsigned)MIN(config->cpus, UINT64_C(4));
-        if (stat(disk->path, &known[n]) < 0)
-            return error_set(error, errno, "--disk %s: %s; make it first, for example with `truncate -s 20G %s`",
-                             disk->path, strerror(errno), disk->path);
-        for (unsigned other = 0; other < n; other++)
-            if (known[other].st_dev == known[n].st_dev && known[other].st_ino == known[n].st_ino &&
-                !(config->disks[other].read_only && disk->read_only))
-                return error_set(error, EINVAL, "--disk %s: the same image as --disk %s; give each disk its own",
-                                 disk->path, config->disks[other].path);
     }
-    return 0;
-}
-
-/* Bytes that the host can give now, the container's limit included; 0 when unknown. */
-static uint64_t memory_available(void)
-{
-    uint64_t available = 0, limit;
-    char line[128];
-    FILE *file = fopen("/proc/meminfo", "re");
-
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "MemAvailable: %" SCNu64 " kB", &available) == 1)
-            break;
-    if (file)
-        fclose(file);
-    available *= KiB;
-    file = fopen("/sys/fs/cgroup/memory.max", "re");
-    if (file && fscanf(file, "%" SCNu64, &limit) == 1 && limit < available)
-        available = limit;
-    if (file)
-        fclose(file);
-    return available;
-}
-
-static int check_memory(const struct config *config, struct error *error)
-{
-    uint64_t available = memory_available();
-
-    if (config->memory % (2 * MiB))
-        return error_set(error, EINVAL, "--memory %" PRIu64 ": not a multiple of 2 MiB; round it", config->memory);
-    if (available && config->memory > available)
-        return error_set(error, ENOMEM,
-                         "--memory %" PRIu64 "M: the host has %" PRIu64 "M to give; ask for less or free some memory",
-                         (uint64_t)(config->memory / MiB), (uint64_t)(available / MiB));
-    return 0;
-}
-
-static int check_state(struct config *config, struct error *error)
-{
-    if (mkdir(config->state, 0700) < 0 && errno != EEXIST)
-        return error_set(error, errno,
-                         "--state %s: the folder cannot be made: %s; name one in a place that is writable",
-                         config->state, strerror(errno));
-    if (access(config->state, W_OK | X_OK) < 0)
-        return error_set(error, errno, "--state %s: %s; name a folder that is writable", config->state,
-                         strerror(errno));
-    return 0;
-}
-
-int config_complete(struct config *config, struct error *error)
-{
-    bool firmware_given = config->firmware != NULL;
-    int failed;
-
-    below_state(config, &config->vars, "vars.fd");
-    below_state(config, &config->control, "control.sock");
-    if (!config->vars || !config->control)
+    if (!config->kernel)
+        find_firmware(config);
+    if ((!config->kernel && below_state(config, &config->vars, "vars.fd") < 0) ||
+        below_state(config, &config->control, "control.sock") < 0)
         return error_set(error, ENOMEM, "configuration: out of memory");
-    failed = check_memory(config, error);
-    if (failed == 0)
-        failed = check_boot(config, firmware_given, error);
-    if (failed == 0)
-        failed = check_disks(config, error);
-    /* The only thing that is made here, and the last. */
-    if (failed == 0)
-        failed = check_state(config, error);
-    if (failed == 0)
-        derive_identity(config);
-    return failed;
+    state_read(config);
+    return 0;
 }
 
 void config_free(struct config *config)
@@ -392,6 +334,5 @@ void config_free(struct config *config)
     free(config->screenshot);
     free(config->state);
     free(config->control);
-    free(config->log_level);
     *config = (struct config){0};
 }

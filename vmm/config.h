@@ -10,6 +10,7 @@
 
 #include "casement/block.h"
 #include "casement/error.h"
+#include "casement/log.h"
 #include "casement/net.h"
 
 #define CONFIG_DISKS 16
@@ -34,7 +35,7 @@ struct config {
     bool memory_shared, huge_pages, hyperv, nested, local_time;
     char *name;
     uint8_t uuid[16];
-    bool uuid_given;
+    bool uuid_given, uuid_known; /* known: given, or read from the state folder */
     /* Boot */
     char *firmware, *vars, *vars_template, *kernel, *initrd, *append;
     /* Disks and network */
@@ -50,7 +51,8 @@ struct config {
     unsigned display_width, display_height; /* 0: no display */
     char *serial, *screenshot;
     /* Life */
-    char *state, *control, *log_level;
+    char *state, *control;
+    enum log_level log_level;
     uint64_t stop_timeout; /* seconds */
     enum config_action on_triple_fault, on_reset;
 };
@@ -63,11 +65,33 @@ int config_set_mac(struct config *config, const char *value, struct error *error
 int config_set_uuid(struct config *config, const char *value, struct error *error);
 int config_set_display(struct config *config, const char *value, struct error *error);
 
+/* Where distributions put the firmware, the first choice first; NULL at the end. */
+extern const char *const config_firmware_places[];
+
+/* The value in words, for `casement config`; empty while it is not known yet. */
+void config_show_mac(const struct config *config, char *text, size_t size);
+void config_show_uuid(const struct config *config, char *text, size_t size);
+
 /*
- * Fills in what depends on other options (paths below --state, the firmware's template, address and UUID from the name)
- * and checks the whole against the host, before anything is created or changed. 0, or -errno with a text.
+ * Fills in what depends on other options (paths below --state, the firmware and its template, UUID and address of a
+ * machine that has run before) and refuses options that exclude each other. 0, or -errno with a text.
  */
 int config_complete(struct config *config, struct error *error);
+/*
+ * vmm/config_check.c: the whole against the host: files, disks, memory, ports, the control socket. Creates and changes
+ * nothing. After config_complete(). 0, or -errno with a text.
+ */
+int config_check(const struct config *config, struct error *error);
+/*
+ * vmm/state.c: the state folder is this machine's from now on: made if need be, locked against a second machine, with
+ * the UUID that is kept there (--uuid and --mac have the last word). The lock, a file descriptor, or -errno with a
+ * text.
+ */
+int state_take(struct config *config, struct error *error);
+/* Whether state_take() would succeed, without making anything. 0, or -errno with a text. */
+int state_check(const struct config *config, struct error *error);
+/* The UUID that is kept, and the address that follows from it, if there is one. */
+void state_read(struct config *config);
 void config_free(struct config *config);
 
 #endif

@@ -311,13 +311,24 @@ static int probe(const struct sockaddr_un *address)
     return result;
 }
 
-/* Takes away what a machine left that was killed. */
-static int clear_place(const struct sockaddr_un *address, struct error *error)
+static int set_address(struct sockaddr_un *address, const char *path, struct error *error)
+{
+    if (strlen(path) >= sizeof address->sun_path)
+        return error_set(error, ENAMETOOLONG, "control socket %s: longer than %zu bytes; give a shorter --control",
+                         path, sizeof address->sun_path - 1);
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    memcpy(address->sun_path, path, strlen(path));
+    return 0;
+}
+
+/* Nothing is there, or what a machine left that was killed: then *dead. */
+static int check_place(const struct sockaddr_un *address, bool *dead, struct error *error)
 {
     const char *path = address->sun_path;
     struct stat info;
     int alive;
 
+    *dead = false;
     if (lstat(path, &info) < 0)
         return errno == ENOENT
                    ? 0
@@ -335,7 +346,19 @@ static int clear_place(const struct sockaddr_un *address, struct error *error)
     if (alive < 0 && alive != -ENOENT)
         return error_set(error, -alive, "control socket %s: %s; remove it or name another path", path,
                          strerror(-alive));
-    if (unlink(path) < 0 && errno != ENOENT)
+    *dead = true;
+    return 0;
+}
+
+static int clear_place(const struct sockaddr_un *address, struct error *error)
+{
+    const char *path = address->sun_path;
+    bool dead;
+    int failed = check_place(address, &dead, error);
+
+    if (failed < 0)
+        return failed;
+    if (dead && unlink(path) < 0 && errno != ENOENT)
         return error_set(error, errno, "control socket %s: a dead one is left and cannot be removed: %s", path,
                          strerror(errno));
     return 0;
@@ -375,19 +398,18 @@ int control_create(struct loop *loop, const char *path, const struct control_ops
                    struct control **result, struct error *error)
 {
     struct control *control;
-    int fd;
+    struct sockaddr_un address;
+    int fd = set_address(&address, path, error);
 
-    if (strlen(path) >= sizeof control->address.sun_path)
-        return error_set(error, ENAMETOOLONG, "control socket %s: longer than %zu bytes; give a shorter --control",
-                         path, sizeof control->address.sun_path - 1);
+    if (fd < 0)
+        return fd;
     control = calloc(1, sizeof *control);
     if (!control)
         return error_set(error, ENOMEM, "control socket %s: out of memory", path);
     control->loop = loop;
     control->ops = ops;
     control->machine = machine;
-    control->address.sun_family = AF_UNIX;
-    memcpy(control->address.sun_path, path, strlen(path));
+    control->address = address;
     for (unsigned n = 0; n < CONTROL_CLIENTS; n++)
         control->clients[n].watch.fd = -1;
     fd = open_listener(control, error);
@@ -399,6 +421,15 @@ int control_create(struct loop *loop, const char *path, const struct control_ops
     loop_watch(loop, &control->listener);
     *result = control;
     return 0;
+}
+
+int control_check(const char *path, struct error *error)
+{
+    struct sockaddr_un address;
+    bool dead;
+    int failed = set_address(&address, path, error);
+
+    return failed < 0 ? failed : check_place(&address, &dead, error);
 }
 
 void control_destroy(struct control *control)

@@ -38,6 +38,9 @@ struct control;
  */
 int control_create(struct loop *loop, const char *path, const struct control_ops *ops, void *machine,
                    struct control **control, struct error *error);
+/* Whether control_create() would find the path usable, without making or removing anything. 0, or -errno with a text.
+ */
+int control_check(const char *path, struct error *error);
 /* Drops the clients and unlinks the socket, if it is still this one. On the loop's thread or while it does not run. */
 void control_destroy(struct control *control);
 

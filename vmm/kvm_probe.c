@@ -72,12 +72,10 @@ static const char *no_driver(const char *cpuinfo)
                "enable SVM in the firmware settings)";
     if (flags.hypervisor)
         return "this is a virtual machine whose processor shows neither VMX nor SVM; enable nested virtualisation in "
-               "the "
-               "hypervisor that it runs in";
+               "the hypervisor that it runs in";
     if (flags.known)
         return "the processor shows neither VMX nor SVM; enable virtualisation (VT-x or AMD-V) in the firmware "
-               "settings "
-               "of the host";
+               "settings of the host";
     return "the processor's features are unknown; load kvm_intel or kvm_amd on the host";
 }
 
@@ -117,23 +115,85 @@ static int explain(const char *device, const char *cpuinfo, int err, struct erro
     }
 }
 
-int kvm_open_at(const char *device, const char *cpuinfo, struct error *error)
+static bool module_there(const struct kvm_place *place, const char *name)
 {
-    int fd = open(device, O_RDWR | O_CLOEXEC), version;
+    char path[256];
+
+    snprintf(path, sizeof path, "%s/%s", place->modules, name);
+    return access(path, F_OK) == 0;
+}
+
+/* The driver has a folder there also when it is built into the kernel. Where sysfs is hidden the flags have to do. */
+int kvm_check_hardware(const struct kvm_place *place, struct error *error)
+{
+    struct cpu_flags flags;
+
+    if (module_there(place, "kvm_intel") || module_there(place, "kvm_amd"))
+        return 0;
+    flags = read_flags(place->cpuinfo);
+    if (!module_there(place, "kvm") && (flags.vmx || flags.svm || !flags.known))
+        return 0;
+    return error_set(error, ENOTSUP,
+                     "%s: this KVM works without the processor's virtualisation (neither kvm_intel nor kvm_amd is "
+                     "there) and runs no unmodified guest; %s",
+                     place->device, no_driver(place->cpuinfo));
+}
+
+int kvm_check_capabilities(int kvm, struct error *error)
+{
+    for (unsigned n = 0; n < kvm_probe_capability_count; n++)
+        if (kvm_probe_capabilities[n].required &&
+            ioctl(kvm, KVM_CHECK_EXTENSION, kvm_probe_capabilities[n].number) <= 0)
+            return error_set(error, ENOTSUP, "/dev/kvm: the host's kernel lacks %s; use Linux 5.10 or later",
+                             kvm_probe_capabilities[n].name);
+    return 0;
+}
+
+int kvm_open_at(const struct kvm_place *place, struct error *error)
+{
+    const char *device = place->device;
+    int fd = open(device, O_RDWR | O_CLOEXEC), version, failed;
 
     if (fd < 0)
-        return explain(device, cpuinfo, errno, error);
+        return explain(device, place->cpuinfo, errno, error);
     version = ioctl(fd, KVM_GET_API_VERSION, 0);
-    if (version == KVM_PROBE_API)
+    if (version < 0)
+        failed = error_set(error, ENODEV, "%s: not the KVM device; pass the host's own /dev/kvm", device);
+    else if (version != KVM_PROBE_API)
+        failed = error_set(error, ENOTSUP, "%s: KVM speaks version %d and not %d; use Linux 5.10 or later", device,
+                           version, KVM_PROBE_API);
+    else
+        failed = kvm_check_hardware(place, error);
+    if (failed == 0)
         return fd;
     close(fd);
-    if (version < 0)
-        return error_set(error, ENODEV, "%s: not the KVM device; pass the host's own /dev/kvm", device);
-    return error_set(error, ENOTSUP, "%s: KVM speaks version %d and not %d; use Linux 5.10 or later", device, version,
-                     KVM_PROBE_API);
+    return failed;
 }
 
 int kvm_open(struct error *error)
 {
-    return kvm_open_at("/dev/kvm", "/proc/cpuinfo", error);
+    static const struct kvm_place place = {"/dev/kvm", "/proc/cpuinfo", "/sys/module"};
+
+    return kvm_open_at(&place, error);
+}
+
+int kvm_check(struct error *error)
+{
+    int kvm = kvm_open(error), machine, failed;
+
+    if (kvm < 0)
+        return kvm;
+    failed = kvm_check_capabilities(kvm, error);
+    if (failed == 0) {
+        machine = ioctl(kvm, KVM_CREATE_VM, 0);
+        if (machine < 0)
+            failed = error_set(error, errno,
+                               "/dev/kvm: makes no virtual machine: %s; another hypervisor may hold the processor: "
+                               "stop it",
+                               strerror(errno));
+        else
+            close(machine);
+    }
+    close(kvm);
+    return failed;
 }

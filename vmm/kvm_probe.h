@@ -9,12 +9,25 @@
 #define KVM_PROBE_API 12 /* the only version since Linux 2.6.22 (Documentation/virt/kvm/api.rst, 4.1) */
 
 /*
+ * Where to look: /dev/kvm, /proc/cpuinfo, /sys/module; other places in tests.
+ */
+struct kvm_place {
+    const char *device, *cpuinfo, *modules;
+};
+
+/*
  * Opens /dev/kvm. A file descriptor, close-on-exec, or -errno with a text that tells apart: no device node, module not
- * loaded, virtualisation switched off in firmware, no nested virtualisation, no permission, refused by a container.
+ * loaded, virtualisation switched off in firmware, no nested virtualisation, no permission, refused by a container, a
+ * KVM that does not use the processor's virtualisation and runs no unmodified guest.
  */
 int kvm_open(struct error *error);
-/* The same with other files in place of /dev/kvm and /proc/cpuinfo, for tests. */
-int kvm_open_at(const char *device, const char *cpuinfo, struct error *error);
+int kvm_open_at(const struct kvm_place *place, struct error *error);
+/* The last of these reasons alone. 0, or -ENOTSUP with a text. */
+int kvm_check_hardware(const struct kvm_place *place, struct error *error);
+/* Every required capability, or -ENOTSUP with a text. */
+int kvm_check_capabilities(int kvm, struct error *error);
+/* All of it, and whether KVM makes a virtual machine now; closed again. 0, or -errno with a text. */
+int kvm_check(struct error *error);
 
 /* One KVM capability that the monitor uses (api.rst, KVM_CHECK_EXTENSION). */
 struct kvm_probe_capability {

@@ -136,33 +136,6 @@ static int irqfd(struct vm *base, int fd, uint32_t gsi, bool assign)
 
 static const struct vm_ops kvm_ops = {slot_add, slot_remove, dirty_log, ioeventfd, irq_line, routes, irqfd};
 
-/* What the monitor cannot do without; `casement check` shows the same list with remedies. */
-static int require_capabilities(int fd, struct error *error)
-{
-    static const struct {
-        int number;
-        const char *name;
-    } needed[] = {
-        {KVM_CAP_IRQCHIP, "in-kernel interrupt controllers"},
-        {KVM_CAP_PIT2, "in-kernel timer"},
-        {KVM_CAP_IRQ_ROUTING, "interrupt routing"},
-        {KVM_CAP_IRQFD, "irqfd"},
-        {KVM_CAP_IOEVENTFD, "ioeventfd"},
-        {KVM_CAP_IOEVENTFD_ANY_LENGTH, "ioeventfd of any length"},
-        {KVM_CAP_READONLY_MEM, "read-only memory slots"},
-        {KVM_CAP_SET_IDENTITY_MAP_ADDR, "moving the identity map"},
-        {KVM_CAP_SET_TSS_ADDR, "moving the task state segment"},
-        {KVM_CAP_IMMEDIATE_EXIT, "immediate exit"},
-        {KVM_CAP_MP_STATE, "multiprocessor state"},
-    };
-
-    for (size_t n = 0; n < ARRAY_SIZE(needed); n++)
-        if (ioctl(fd, KVM_CHECK_EXTENSION, needed[n].number) <= 0)
-            return error_set(error, ENOTSUP, "/dev/kvm: the host's kernel lacks %s; use Linux 5.10 or later",
-                             needed[n].name);
-    return 0;
-}
-
 int kvm_vm_create(const struct kvm_options *options, struct kvm_vm **result, struct error *error)
 {
     struct kvm_vm *vm = calloc(1, sizeof *vm);
@@ -175,7 +148,7 @@ int kvm_vm_create(const struct kvm_options *options, struct kvm_vm **result, str
     vm->fd = -1;
     pthread_mutex_init(&vm->slot_lock, NULL);
     vm->kvm_fd = kvm_open(error);
-    failed = vm->kvm_fd < 0 ? vm->kvm_fd : require_capabilities(vm->kvm_fd, error);
+    failed = vm->kvm_fd < 0 ? vm->kvm_fd : kvm_check_capabilities(vm->kvm_fd, error);
     if (failed == 0) {
         int size = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 

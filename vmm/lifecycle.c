@@ -303,9 +303,9 @@ int machine_main(const struct config *config)
         exit_code = m->vm ? EXIT_CODE_CONFIGURATION : EXIT_CODE_NO_KVM;
     } else {
         exit_code = lifecycle_run(m);
+        if (config->screenshot && display_write_png(m->display, config->screenshot, &error) < 0)
+            log_error("%s", error.text);
     }
-    if (config->screenshot && m->display && display_write_png(m->display, config->screenshot, &error) < 0)
-        log_error("%s", error.text);
     machine_destroy(m);
     free(m);
     return exit_code;

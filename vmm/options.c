@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "casement/bytes.h"
 #include "exit_codes.h"
@@ -14,15 +15,17 @@ enum type { FLAG, NUMBER, SIZE, TEXT, CHOICE, SPECIAL };
 
 struct option {
     const char *group; /* of the first in each group; NULL: as before */
-    const char *name, *metavar, *fallback;
-    enum type type;
+    const char *name, *metavar, *fallback, *help;
     size_t member;
     uint64_t least, most; /* NUMBER, SIZE */
     const char *choices;  /* CHOICE: "first|second"; the value is the index, as an enum or bool of this size: */
     size_t choice_size;
     int (*apply)(struct config *config, const char *value, struct error *error); /* SPECIAL */
+    /* Where the value comes from that nobody gave, and for SPECIAL what it is (config.h). */
+    const char *derived;
+    void (*show)(const struct config *config, char *text, size_t size);
+    enum type type;
     bool repeats;
-    const char *help;
 };
 
 #define AT(name) .member = offsetof(struct config, name)
@@ -42,11 +45,12 @@ static const struct option options[] = {
     {.name = "nested", .type = FLAG, AT(nested), .help = "let the guest run virtual machines of its own"},
     {.name = "local-time", .type = FLAG, AT(local_time), .help = "the clock shows local time, as Windows reads it"},
     {.name = "name", .metavar = "NAME", .fallback = "casement", .type = TEXT, AT(name), .help = "name of the machine; its serial number and DHCP host name"},
-    {.name = "uuid", .metavar = "UUID", .type = SPECIAL, .apply = config_set_uuid, .help = "identity of the machine; without it derived from --state and --name"},
+    {.name = "uuid", .metavar = "UUID", .type = SPECIAL, .apply = config_set_uuid, .derived = "kept in --state", .show = config_show_uuid,
+     .help = "identity of the machine; without it a random one that is made once and kept in --state"},
 
-    {.group = "Boot", .name = "firmware", .metavar = "FILE", .type = TEXT, AT(firmware), .help = "UEFI firmware (OVMF_CODE_4M.fd); without it the installed one"},
-    {.name = "vars", .metavar = "FILE", .type = TEXT, AT(vars), .help = "the machine's own UEFI variables; without it vars.fd in --state"},
-    {.name = "vars-template", .metavar = "FILE", .type = TEXT, AT(vars_template), .help = "what new variables start from; without it beside --firmware"},
+    {.group = "Boot", .name = "firmware", .metavar = "FILE", .type = TEXT, AT(firmware), .derived = "the installed one", .help = "UEFI firmware (OVMF_CODE_4M.fd); without it the installed one"},
+    {.name = "vars", .metavar = "FILE", .type = TEXT, AT(vars), .derived = "below --state", .help = "the machine's own UEFI variables; without it vars.fd in --state"},
+    {.name = "vars-template", .metavar = "FILE", .type = TEXT, AT(vars_template), .derived = "beside the firmware", .help = "what new variables start from; without it beside --firmware"},
     {.name = "kernel", .metavar = "FILE", .type = TEXT, AT(kernel), .help = "start this Linux bzImage with no firmware in between"},
     {.name = "initrd", .metavar = "FILE", .type = TEXT, AT(initrd), .help = "initial RAM disk for --kernel"},
     {.name = "append", .metavar = "TEXT", .type = TEXT, AT(append), .help = "command line for --kernel"},
@@ -58,7 +62,8 @@ static const struct option options[] = {
     {.name = "net", .metavar = "user|none", .fallback = "user", CHOICE_OF(net, "user|none"), .help = "network: user mode (needs no privilege) or none"},
     {.name = "forward", .metavar = "[ADDRESS:]HOSTPORT:GUESTPORT[/udp]", .type = SPECIAL, .apply = config_add_forward, .repeats = true,
      .help = "lead a port of the host (127.0.0.1 unless ADDRESS says) into the guest"},
-    {.name = "mac", .metavar = "ADDRESS", .type = SPECIAL, .apply = config_set_mac, .help = "address of the network card; without it derived from --state and --name"},
+    {.name = "mac", .metavar = "ADDRESS", .type = SPECIAL, .apply = config_set_mac, .derived = "from the UUID", .show = config_show_mac,
+     .help = "address of the network card; without it derived from the UUID"},
 
     {.group = "Screen and console", .name = "display", .metavar = "WIDTHxHEIGHT|none", .fallback = "1280x800", .type = SPECIAL, .apply = config_set_display,
      .help = "preferred size of the screen"},
@@ -66,21 +71,52 @@ static const struct option options[] = {
     {.name = "screenshot", .metavar = "FILE", .type = TEXT, AT(screenshot), .help = "write the last picture of the screen here at the end, as PNG"},
 
     {.group = "Life", .name = "state", .metavar = "FOLDER", .fallback = "machine", .type = TEXT, AT(state), .help = "folder for what the machine keeps"},
-    {.name = "control", .metavar = "SOCKET", .type = TEXT, AT(control), .help = "UNIX socket for `casement ctl`; without it control.sock in --state"},
+    {.name = "control", .metavar = "SOCKET", .type = TEXT, AT(control), .derived = "below --state", .help = "UNIX socket for `casement ctl`; without it control.sock in --state"},
     {.name = "stop-timeout", .metavar = "SECONDS", .fallback = "105", .type = NUMBER, AT(stop_timeout), .least = 0, .most = 86400,
      .help = "how long a guest may take to power off after SIGTERM or SIGINT"},
     {.name = "on-triple-fault", .metavar = "reset|stop", .fallback = "reset", CHOICE_OF(on_triple_fault, "reset|stop"),
      .help = "when the guest crashes its processor"},
     {.name = "on-reset", .metavar = "reset|stop", .fallback = "reset", CHOICE_OF(on_reset, "reset|stop"), .help = "when the guest resets the machine"},
-    {.name = "log-level", .metavar = "error|warning|info|debug", .fallback = "info", .type = TEXT, AT(log_level), .help = "what is worth a line"},
+    {.name = "log-level", .metavar = "error|warning|info|debug", .fallback = "info", CHOICE_OF(log_level, "error|warning|info|debug"), .help = "what is worth a line"},
 };
 /* clang-format on */
 
-/* What was given, for options_print(). */
-static struct {
-    char value[256];
+/* What was given and by whom; the last one of an option that does not repeat. */
+static struct given {
+    const struct option *option;
     const char *source;
-} in_force[ARRAY_SIZE(options)];
+    char *value;
+} given[ARRAY_SIZE(options) + CONFIG_DISKS + CONFIG_FORWARDS + 2];
+static size_t given_count;
+
+static const char environment[] = "environment";
+
+static const struct given *last_given(const struct option *option)
+{
+    for (size_t n = given_count; n--;)
+        if (given[n].option == option)
+            return &given[n];
+    return NULL;
+}
+
+static void note(const struct option *option, const char *value, const char *source)
+{
+    struct given *entry = option->repeats ? NULL : (struct given *)last_given(option);
+
+    if (!entry && given_count < ARRAY_SIZE(given))
+        entry = &given[given_count++];
+    if (!entry)
+        return; /* more disks or forwards than a machine takes: refused in a moment */
+    free(entry->value);
+    *entry = (struct given){option, source, strdup(value)};
+}
+
+static void forget_given(void)
+{
+    while (given_count)
+        free(given[--given_count].value);
+    memset(given, 0, sizeof given);
+}
 
 static void variable_name(const struct option *option, char *name, size_t size)
 {
@@ -95,7 +131,7 @@ static int apply_number(const struct option *option, uint64_t *member, const cha
     static const char suffixes[] = "KMGT";
     char *end;
     uint64_t number, unit = 1;
-    const char *suffix;
+    const char *suffix, *problem = NULL;
 
     errno = 0;
     number = strtoull(value, &end, 10);
@@ -104,15 +140,18 @@ static int apply_number(const struct option *option, uint64_t *member, const cha
         unit = UINT64_C(1) << (10 * (suffix - suffixes + 1));
         end += !strcasecmp(end + 1, "iB") ? 3 : !strcasecmp(end + 1, "B") ? 2 : 1;
     }
-    if (!isdigit((unsigned char)*value) || *end || errno || number > option->most / unit ||
-        number * unit < option->least) {
-        if (option->type == SIZE)
-            return error_set(error, EINVAL,
-                             "--%s %s: not a size that a machine can have; give %" PRIu64 "M to %" PRIu64 "G",
-                             option->name, value, option->least / (uint64_t)MiB, option->most / (uint64_t)GiB);
-        return error_set(error, EINVAL, "--%s %s: not a number in its range; give %" PRIu64 " to %" PRIu64,
-                         option->name, value, option->least, option->most);
-    }
+    if (!isdigit((unsigned char)*value) || *end)
+        problem = option->type == SIZE ? "not a size" : "not a whole number";
+    else if (errno || number > option->most / unit)
+        problem = "above the limit";
+    else if (number * unit < option->least)
+        problem = "below the limit";
+    if (problem && option->type == SIZE)
+        return error_set(error, EINVAL, "--%s %s: %s; give %" PRIu64 "M to %" PRIu64 "G", option->name, value, problem,
+                         option->least / (uint64_t)MiB, option->most / (uint64_t)GiB);
+    if (problem)
+        return error_set(error, EINVAL, "--%s %s: %s; give %" PRIu64 " to %" PRIu64, option->name, value, problem,
+                         option->least, option->most);
     *member = number * unit;
     return 0;
 }
@@ -137,14 +176,12 @@ static int apply(struct config *config, const struct option *option, const char 
                  struct error *error)
 {
     void *member = (char *)config + option->member;
-    size_t index = (size_t)(option - options);
     char *text;
 
-    snprintf(in_force[index].value, sizeof in_force[index].value, "%s", value);
-    in_force[index].source = source;
+    note(option, value, source);
     switch (option->type) {
     case FLAG:
-        if (strcmp(value, "on") && strcmp(value, "off"))
+        if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
             return error_set(error, EINVAL, "--%s %s: not one of its values; give on or off", option->name, value);
         *(bool *)member = value[1] == 'n';
         return 0;
@@ -152,6 +189,9 @@ static int apply(struct config *config, const struct option *option, const char 
     case SIZE:
         return apply_number(option, member, value, error);
     case TEXT:
+        if (!*value && strcmp(option->metavar, "TEXT") != 0)
+            return error_set(error, EINVAL, "--%s: its value is empty; give %s or leave it out", option->name,
+                             option->metavar);
         text = strdup(value);
         if (!text)
             return error_set(error, ENOMEM, "configuration: out of memory");
@@ -188,24 +228,31 @@ static unsigned distance(const char *a, size_t a_length, const char *b)
     return row[b_length];
 }
 
-static int unknown_option(const char *name, size_t length, struct error *error)
+/* The option that was probably meant, or NULL. */
+static const struct option *nearest_option(const char *name, size_t length)
 {
-    const struct option *nearest = &options[0];
-    unsigned best = 99;
+    const struct option *nearest = NULL;
+    unsigned best = 4;
 
     for (size_t n = 0; n < ARRAY_SIZE(options); n++) {
-        unsigned away = distance(name, MIN(length, (size_t)64), options[n].name);
+        unsigned away = distance(name, length, options[n].name);
 
-        if (away < best) {
+        if (away < best && away < length) {
             best = away;
             nearest = &options[n];
         }
     }
-    if (best <= 3)
-        return error_set(error, EINVAL, "--%.*s: unknown option; did you mean --%s?", (int)MIN(length, (size_t)64),
-                         name, nearest->name);
-    return error_set(error, EINVAL, "--%.*s: unknown option; see `casement run --help`", (int)MIN(length, (size_t)64),
-                     name);
+    return nearest;
+}
+
+static int unknown_option(const char *name, size_t length, struct error *error)
+{
+    int shown = (int)MIN(length, (size_t)64);
+    const struct option *nearest = nearest_option(name, (size_t)shown);
+
+    if (nearest)
+        return error_set(error, EINVAL, "--%.*s: unknown option; did you mean --%s?", shown, name, nearest->name);
+    return error_set(error, EINVAL, "--%.*s: unknown option; see `casement run --help`", shown, name);
 }
 
 static int parse_argument(struct config *config, int count, char **arguments, int *at, struct error *error)
@@ -227,8 +274,13 @@ static int parse_argument(struct config *config, int count, char **arguments, in
             value = argument + length + 1;
         else if (option->type == FLAG)
             value = "on";
-        else if (*at + 1 < count)
+        else if (*at + 1 < count && strncmp(arguments[*at + 1], "--", 2) != 0)
             value = arguments[++*at];
+        else if (*at + 1 < count)
+            return error_set(error, EINVAL,
+                             "--%s: no value, for %s is an option; give --%s %s (a value that begins with -- is "
+                             "written --%s=VALUE)",
+                             option->name, arguments[*at + 1], option->name, option->metavar, option->name);
         else
             return error_set(error, EINVAL, "--%s: no value; give --%s %s", option->name, option->name,
                              option->metavar);
@@ -244,26 +296,21 @@ static int apply_variable(struct config *config, const struct option *option, co
     int failed = copy ? 0 : error_set(error, ENOMEM, "configuration: out of memory");
 
     if (!option->repeats) {
-        failed = failed ? failed : apply(config, option, value, "environment", error);
+        failed = failed ? failed : apply(config, option, value, environment, error);
         free(copy);
         return failed;
     }
     for (char *item; failed == 0 && (item = strsep(&rest, ";\n"));)
         if (*item)
-            failed = apply(config, option, item, "environment", error);
+            failed = apply(config, option, item, environment, error);
     free(copy);
     return failed;
 }
 
-int options_parse(struct config *config, int count, char **arguments, struct error *error)
+static int apply_environment(struct config *config, struct error *error)
 {
     int failed = 0;
 
-    *config = (struct config){0};
-    memset(in_force, 0, sizeof in_force);
-    for (size_t n = 0; n < ARRAY_SIZE(options) && failed == 0; n++)
-        if (options[n].fallback)
-            failed = apply(config, &options[n], options[n].fallback, "default", error);
     for (size_t n = 0; n < ARRAY_SIZE(options) && failed == 0; n++) {
         char name[64];
         const char *value;
@@ -273,19 +320,113 @@ int options_parse(struct config *config, int count, char **arguments, struct err
         if (value && *value)
             failed = apply_variable(config, &options[n], value, error);
     }
-    for (int at = 0; at < count && failed == 0; at++)
-        failed = parse_argument(config, count, arguments, &at, error);
     return failed;
 }
 
-void options_print(FILE *to)
+/* What is not ours though it has our prefix: tests' own settings, and what Kubernetes and container links set about a
+ * service that is called casement. */
+static bool belongs_to_others(const char *name)
 {
-    for (size_t n = 0; n < ARRAY_SIZE(options); n++)
-        fprintf(to, "%s = %s (%s)\n", options[n].name,
-                in_force[n].source        ? in_force[n].value
-                : options[n].type == FLAG ? "off"
-                                          : "",
-                in_force[n].source ? in_force[n].source : "default");
+    static const char *const prefixes[] = {"TEST_", "SERVICE_", "PORT=", "PORT_"};
+
+    for (size_t n = 0; n < ARRAY_SIZE(prefixes); n++)
+        if (!strncmp(name, prefixes[n], strlen(prefixes[n])))
+            return true;
+    return false;
+}
+
+/* A mistyped variable would be silently without effect. */
+static int check_environment(struct error *error)
+{
+    static const char prefix[] = "CASEMENT_";
+
+    for (char **variable = environ; *variable; variable++) {
+        const char *name = *variable + sizeof prefix - 1;
+        size_t length = strcspn(*variable, "=") - (sizeof prefix - 1);
+        const struct option *nearest;
+        char lower[64] = "", expected[64];
+
+        if (strncmp(*variable, prefix, sizeof prefix - 1) != 0 || belongs_to_others(name))
+            continue;
+        for (size_t n = 0; n < MIN(length, sizeof lower - 1); n++)
+            lower[n] = name[n] == '_' ? '-' : (char)tolower((unsigned char)name[n]);
+        nearest = nearest_option(lower, strlen(lower));
+        if (nearest) {
+            variable_name(nearest, expected, sizeof expected);
+            if (strlen(expected) == sizeof prefix - 1 + length && !strncmp(*variable, expected, strlen(expected)))
+                continue;
+            return error_set(error, EINVAL, "%s%.*s: unknown variable; did you mean %s?", prefix,
+                             (int)MIN(length, sizeof lower), name, expected);
+        }
+        return error_set(error, EINVAL,
+                         "%s%.*s: unknown variable; unset it, or see docs/options.md for those there are", prefix,
+                         (int)MIN(length, sizeof lower), name);
+    }
+    return 0;
+}
+
+int options_parse(struct config *config, int count, char **arguments, struct error *error)
+{
+    int failed;
+
+    *config = (struct config){0};
+    forget_given();
+    failed = check_environment(error);
+    for (size_t n = 0; n < ARRAY_SIZE(options) && failed == 0; n++)
+        if (options[n].fallback)
+            failed = apply(config, &options[n], options[n].fallback, "default", error);
+    if (failed == 0)
+        failed = apply_environment(config, error);
+    for (int at = 0; at < count && failed == 0; at++)
+        failed = parse_argument(config, count, arguments, &at, error);
+    if (failed < 0)
+        options_name_source(error);
+    return failed;
+}
+
+void options_name_source(struct error *error)
+{
+    const struct error copy = *error;
+
+    for (size_t n = 0; n < ARRAY_SIZE(options); n++) {
+        const struct given *last = last_given(&options[n]);
+        size_t length = strlen(options[n].name) + 2;
+        char name[64];
+
+        if (!last || last->source != environment || strncmp(copy.text, "--", 2) != 0 ||
+            strncmp(copy.text + 2, options[n].name, length - 2) != 0 || !strchr(" :", copy.text[length]))
+            continue;
+        variable_name(&options[n], name, sizeof name);
+        error_set(error, EINVAL, "%s%s", name, copy.text + length);
+    }
+}
+
+static void print_derived(const struct config *config, const struct option *option, FILE *to)
+{
+    const char *text = option->type == FLAG ? "off" : "", *source = "default";
+    char shown[64] = "";
+
+    if (option->type == TEXT && option->derived) {
+        text = *(char *const *)((const char *)config + option->member);
+        source = text ? option->derived : "none";
+    } else if (option->show) {
+        option->show(config, shown, sizeof shown);
+        text = shown;
+        source = *shown ? option->derived : "made by the first run";
+    }
+    fprintf(to, "%s = %s (%s)\n", option->name, text ? text : "", source);
+}
+
+void options_print(const struct config *config, FILE *to)
+{
+    for (size_t n = 0; n < ARRAY_SIZE(options); n++) {
+        if (!last_given(&options[n]))
+            print_derived(config, &options[n], to);
+        for (size_t item = 0; item < given_count; item++)
+            if (given[item].option == &options[n])
+                fprintf(to, "%s = %s (%s)\n", options[n].name, given[item].value ? given[item].value : "",
+                        given[item].source);
+    }
 }
 
 void options_help(FILE *to)
@@ -316,7 +457,10 @@ void options_reference(FILE *to)
     fprintf(to, "# Options of `casement run`\n\n"
                 "Made by `make docs` from the program's own table. The environment is read first, then the command "
                 "line; the last one "
-                "wins.\nLists in the environment are separated by semicolons.\n");
+                "wins.\nLists in the environment are separated by semicolons. A value that begins with `--` is written "
+                "`--option=--value`.\nA variable that begins with `CASEMENT_` and is none of these is an error, except "
+                "`CASEMENT_TEST_...`, and `CASEMENT_SERVICE_...` and\n`CASEMENT_PORT...`, which Kubernetes sets for a "
+                "service of that name.\n");
     for (size_t n = 0; n < ARRAY_SIZE(options); n++) {
         const struct option *option = &options[n];
         char name[64];

@@ -12,8 +12,10 @@
  * with a text.
  */
 int options_parse(struct config *config, int count, char **arguments, struct error *error);
-/* What is in force after options_parse(), one `name = value (source)` a line. */
-void options_print(FILE *to);
+/* A text that begins with an option's name gets the variable's name instead, if the value came from there. */
+void options_name_source(struct error *error);
+/* What is in force after options_parse() and config_complete(), one `name = value (source)` a line. */
+void options_print(const struct config *config, FILE *to);
 /* The options with their help, for `casement run --help`. */
 void options_help(FILE *to);
 /* The same with environment variables and exit codes, as Markdown. */

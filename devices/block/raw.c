@@ -23,12 +23,16 @@ static int open_file(const struct block_options *options, bool direct)
 
 static int cannot_open(const struct block_options *options, int err, struct error *error)
 {
-    const char *remedy = err == ENOENT   ? "make it first, for example with `truncate -s 20G FILE`"
-                         : err == EACCES ? "give the user who runs this the right to it"
-                         : err == EROFS  ? "add the property readonly, or put it on a file system that is writable"
-                                         : "name another file";
+    const char *remedy = "name another file";
 
-    return error_set(error, err, "disk %s: %s; %s", options->path, strerror(err), remedy);
+    if (err == ENOENT)
+        remedy = "make it first, for example with `truncate -s 20G FILE`";
+    else if (err == EROFS || (err == EACCES && !options->read_only && access(options->path, R_OK) == 0))
+        remedy = "make it writable, or add the property readonly (--disk FILE,readonly)";
+    else if (err == EACCES)
+        remedy = "give the user who runs this the right to it";
+
+    return error_set(error, err, "--disk %s: %s; %s", options->path, strerror(err), remedy);
 }
 
 static int lock(const struct block *block, const struct block_options *options, struct error *error)
@@ -39,10 +43,24 @@ static int lock(const struct block *block, const struct block_options *options, 
         return 0;
     if (errno == EAGAIN || errno == EACCES)
         return error_set(error, EBUSY,
-                         "disk %s: in use by another machine; stop that one or give this one its own disk",
+                         "--disk %s: in use by another machine; stop that one or give this one its own disk",
                          options->path);
-    return error_set(error, errno, "disk %s: cannot be locked: %s; put it on a file system that has locks",
+    return error_set(error, errno, "--disk %s: cannot be locked: %s; put it on a file system that has locks",
                      options->path, strerror(errno));
+}
+
+/* Before it is opened: opening a pipe waits for its other end. */
+static int check_kind(const struct block_options *options, struct error *error)
+{
+    struct stat info;
+
+    if (stat(options->path, &info) < 0)
+        return cannot_open(options, errno, error);
+    if (S_ISDIR(info.st_mode))
+        return error_set(error, EISDIR, "--disk %s: is a folder; name an image in it", options->path);
+    if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode))
+        return error_set(error, EINVAL, "--disk %s: is neither a file nor a block device; name one", options->path);
+    return 0;
 }
 
 static int find_size(struct block *block, const struct block_options *options, struct error *error)
@@ -52,14 +70,12 @@ static int find_size(struct block *block, const struct block_options *options, s
     if (fstat(block->fd, &info) < 0)
         return cannot_open(options, errno, error);
     block->device = S_ISBLK(info.st_mode);
-    if (S_ISDIR(info.st_mode) || !(S_ISREG(info.st_mode) || block->device))
-        return error_set(error, EINVAL, "disk %s: is neither a file nor a block device; name one", options->path);
     block->size = (uint64_t)info.st_size;
     if (block->device && ioctl(block->fd, BLKGETSIZE64, &block->size) < 0)
-        return error_set(error, errno, "disk %s: its size cannot be read: %s", options->path, strerror(errno));
+        return error_set(error, errno, "--disk %s: its size cannot be read: %s", options->path, strerror(errno));
     if (block->size == 0 || block->size % SECTOR)
         return error_set(error, EINVAL,
-                         "disk %s: %" PRIu64 " bytes are not a whole number of %u-byte sectors; "
+                         "--disk %s: %" PRIu64 " bytes are not a whole number of %u-byte sectors; "
                          "`truncate -s %%512 FILE` rounds a file up",
                          options->path, block->size, SECTOR);
     return 0;
@@ -122,7 +138,7 @@ static int choose_engine(struct block *block, const struct block_options *option
     if (options->engine == BLOCK_ENGINE_URING && !usable)
         return error_set(
             error, ENOSYS,
-            "disk %s: io_uring is refused by this host or container; allow it in the seccomp profile, or use "
+            "--disk %s: io_uring is refused by this host or container; allow it in the seccomp profile, or use "
             "engine=auto",
             options->path);
     block->engine = usable ? &block_engine_uring : &block_engine_threads;
@@ -135,15 +151,19 @@ int block_open(const struct block_options *options, struct block **result, struc
     int failed;
 
     if (!block)
-        return error_set(error, ENOMEM, "disk %s: out of memory", options->path);
+        return error_set(error, ENOMEM, "--disk %s: out of memory", options->path);
     block->read_only = options->read_only;
     block->direct = options->cache == BLOCK_CACHE_NONE;
-    block->fd = open_file(options, block->direct);
-    if (block->fd < 0 && block->direct && errno == EINVAL) {
-        block->direct = false;
-        block->fd = open_file(options, false);
+    block->fd = -1;
+    failed = check_kind(options, error);
+    if (failed == 0) {
+        block->fd = open_file(options, block->direct);
+        if (block->fd < 0 && block->direct && errno == EINVAL) {
+            block->direct = false;
+            block->fd = open_file(options, false);
+        }
+        failed = block->fd < 0 ? cannot_open(options, errno, error) : 0;
     }
-    failed = block->fd < 0 ? cannot_open(options, errno, error) : 0;
     if (failed == 0)
         failed = find_size(block, options, error);
     if (failed == 0)

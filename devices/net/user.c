@@ -232,6 +232,20 @@ static struct in_addr address(uint32_t host_order)
     return (struct in_addr){.s_addr = htonl(host_order)};
 }
 
+static int cannot_forward(const struct net_forward *forward, const char *text, int err, struct error *error)
+{
+    const char *remedy = "choose another port";
+
+    if (err == EADDRINUSE)
+        remedy = "the port is in use by another program, choose another";
+    else if (err == EACCES)
+        remedy = "choose a port from 1024 on, or lower net.ipv4.ip_unprivileged_port_start";
+    else if (err == EADDRNOTAVAIL)
+        remedy = "give an address of this host, or leave it out";
+    return error_set(error, err ? err : EIO, "--forward %s:%u/%s: %s; %s", text, forward->host_port,
+                     forward->udp ? "udp" : "tcp", strerror(err), remedy);
+}
+
 static int add_forward(struct user *user, const struct net_forward *forward, struct error *error)
 {
     const char *text = forward->host_address[0] ? forward->host_address : "127.0.0.1";
@@ -242,10 +256,7 @@ static int add_forward(struct user *user, const struct net_forward *forward, str
                          text, forward->host_port);
     if (slirp_add_hostfwd(user->slirp, forward->udp, host, forward->host_port, address(0x0A00020F),
                           forward->guest_port) < 0)
-        return error_set(
-            error, EADDRINUSE,
-            "--forward %s:%u/%s: the port is in use by another program or not allowed (%s); choose another", text,
-            forward->host_port, forward->udp ? "udp" : "tcp", strerror(errno));
+        return cannot_forward(forward, text, errno, error);
     return 0;
 }
 

@@ -22,6 +22,8 @@ struct flash_options {
     const char *vars_template; /* read when vars_path does not exist */
 };
 int flash_create(struct board *board, const struct flash_options *options, struct error *error);
+/* Whether the files are there, fit and are free, without making or keeping anything. 0, or -errno with a text. */
+int flash_check(const struct flash_options *options, struct error *error);
 
 /* fw_cfg at 0x510 (platform contract 3.1). */
 struct fw_cfg;

@@ -80,7 +80,7 @@ def test_variables_persist(shell, folder):
 def test_variables_belong_to_one_machine(shell, casement, folder):
     state = folder / "one"
     shell(state=state)
-    second = casement("--memory", "128M", "--net", "none", "--state", state)
+    second = casement("--memory", "128M", "--net", "none", "--vars", state / "vars.fd")
     assert second.wait_end() == 2
     text = second.log.read_text()
     assert "in use by another machine" in text and text.count("\n") == 1

@@ -1,16 +1,19 @@
 /* Values with a form of their own, what contradicts itself, what the host must have; and why /dev/kvm cannot be used.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "casement/bytes.h"
 #include "cmocka_all.h"
 
+#include "../../vmm/host_memory.h"
 #include "../../vmm/kvm_probe.h"
 #include "../../vmm/options.h"
 
@@ -154,6 +157,13 @@ static void forwards(void **state)
     }
     assert_int_equal(PARSE("--forward", "2222:22", "--forward", "2222:23"), -EINVAL);
     assert_says("2222", "choose another");
+    assert_int_equal(PARSE("--forward", "0.0.0.0:2222:22", "--forward", "2222:23"), -EINVAL);
+    assert_says("2222", "choose another");
+    assert_int_equal(PARSE("--forward", "127.0.0.2:2222:22", "--forward", "2222:23"), 0);
+    assert_int_equal(PARSE("--forward", "::1:2222:22"), -EINVAL);
+    assert_says("::1", "not an IPv4 address");
+    assert_int_equal(PARSE("--forward", "localhost:2222:22"), -EINVAL);
+    assert_says("localhost", "not an IPv4 address");
 }
 
 static void addresses_and_screen(void **state)
@@ -180,52 +190,172 @@ static void addresses_and_screen(void **state)
     assert_int_equal(PARSE("--display", "1024"), -EINVAL);
 }
 
-static void direct_boot_excludes_firmware(void **state)
+/* A kernel of which only the header is looked at (Linux Documentation/arch/x86/boot.rst). */
+static void make_kernel(void)
 {
-    (void)state;
-    make_file("kernel", 4096);
-    assert_int_equal(
-        PARSE("--memory=64M", "--state", in_folder("s"), "--kernel", in_folder("kernel"), "--firmware", "x"), 0);
-    assert_true(config_complete(&config, &error) < 0);
-    assert_says("--kernel", "--firmware");
-    assert_int_equal(PARSE("--memory=64M", "--state", in_folder("s"), "--append", "quiet"), 0);
-    assert_true(config_complete(&config, &error) < 0);
-    assert_says("--append", "--kernel");
-    assert_int_equal(PARSE("--memory=64M", "--state", in_folder("s"), "--kernel", in_folder("missing")), 0);
-    assert_int_equal(config_complete(&config, &error), -ENOENT);
-    assert_says("--kernel", "missing");
-    /* Nothing was made for a machine that cannot start. */
+    static uint8_t image[8192];
+    int fd = open(in_folder("kernel"), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    image[0x1F1] = 1;
+    image[0x201] = 0x6A;
+    put_le32(image + 0x202, 0x53726448); /* "HdrS" */
+    put_le16(image + 0x206, 0x020F);
+    image[0x234] = 1;
+    image[0x236] = 1;
+    put_le32(image + 0x238, 2047);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, image, sizeof image), sizeof image);
+    close(fd);
+}
+
+static int complete(int failed)
+{
+    if (failed == 0)
+        failed = config_complete(&config, &error);
+    return failed < 0 ? failed : config_check(&config, &error);
+}
+#define BASE "--memory=64M", "--state", in_folder("s"), "--kernel", in_folder("kernel")
+#define COMPLETE(...) complete(PARSE(__VA_ARGS__))
+
+static void assert_untouched(void)
+{
     assert_int_equal(access(in_folder("s"), F_OK), -1);
 }
 
+static void options_that_exclude_each_other(void **state)
+{
+    (void)state;
+    make_kernel();
+    assert_int_equal(COMPLETE(BASE), 0);
+    assert_int_equal(COMPLETE(BASE, "--firmware", "x"), -EINVAL);
+    assert_says("--firmware", "--kernel");
+    assert_int_equal(COMPLETE(BASE, "--vars", "x"), -EINVAL);
+    assert_says("--vars", "--kernel");
+    assert_int_equal(COMPLETE("--append", "quiet"), -EINVAL);
+    assert_says("--append", "add --kernel");
+    assert_int_equal(COMPLETE("--initrd", "x"), -EINVAL);
+    assert_says("--initrd", "add --kernel");
+    assert_int_equal(COMPLETE(BASE, "--net=none", "--forward=2222:22"), -EINVAL);
+    assert_says("--forward", "--net none");
+    assert_int_equal(COMPLETE(BASE, "--net=none", "--mac=02:00:00:00:00:01"), -EINVAL);
+    assert_says("--mac", "--net none");
+    assert_int_equal(COMPLETE(BASE, "--display=none", "--screenshot", in_folder("x.png")), -EINVAL);
+    assert_says("--screenshot", "--display none");
+    assert_untouched();
+}
+
+static void kernels(void **state)
+{
+    (void)state;
+    assert_int_equal(COMPLETE("--memory=64M", "--state", in_folder("s"), "--kernel", in_folder("missing")), -ENOENT);
+    assert_says("--kernel", "missing");
+    make_text("text", "no kernel\n");
+    assert_int_equal(COMPLETE("--memory=64M", "--state", in_folder("s"), "--kernel", in_folder("text")), -EINVAL);
+    assert_says("--kernel", "bzImage");
+    make_kernel();
+    assert_int_equal(COMPLETE(BASE, "--initrd", in_folder("missing")), -ENOENT);
+    assert_says("--initrd", "missing");
+    make_file("large", 80 << 20);
+    assert_int_equal(COMPLETE(BASE, "--initrd", in_folder("large")), -ENOMEM);
+    assert_says("--initrd", "--memory");
+    assert_untouched();
+}
+
+static void firmware_files(void **state)
+{
+    (void)state;
+    make_file("CODE.fd", 0x37C000);
+    make_file("VARS.fd", 0x84000);
+    make_file("small.fd", 0x1000);
+    assert_int_equal(COMPLETE("--memory=64M", "--state", in_folder("s"), "--firmware", in_folder("CODE.fd")), 0);
+    assert_string_equal(config.vars_template, in_folder("VARS.fd"));
+    assert_string_equal(config.vars, in_folder("s/vars.fd"));
+    assert_int_equal(COMPLETE("--memory=64M", "--state", in_folder("s"), "--firmware", in_folder("CODE.fd"),
+                              "--vars-template", in_folder("small.fd")),
+                     -EINVAL);
+    assert_says("--vars-template", "come with it");
+    assert_int_equal(COMPLETE("--memory=64M", "--state", in_folder("s"), "--firmware", in_folder("CODE.fd"), "--vars",
+                              in_folder("small.fd")),
+                     -EINVAL);
+    assert_says("--vars", "move the file away");
+    assert_int_equal(COMPLETE("--memory=64M", "--state", in_folder("s"), "--firmware", in_folder("small.fd")), -EINVAL);
+    assert_says("--firmware", "--vars-template FILE");
+    assert_int_equal(COMPLETE("--memory=64M", "--state", in_folder("s"), "--firmware", in_folder("none.fd"),
+                              "--vars-template", in_folder("VARS.fd")),
+                     -ENOENT);
+    assert_says("--firmware", "package ovmf");
+    assert_untouched();
+}
+
+/* Random, kept in the state folder, and the address follows from it. */
 static void identity_stays_the_same(void **state)
 {
     uint8_t uuid[16], mac[6];
+    int lock;
 
     (void)state;
-    make_file("kernel", 4096);
-    assert_int_equal(PARSE("--memory=64M", "--state", in_folder("one"), "--kernel", in_folder("kernel")), 0);
-    assert_int_equal(config_complete(&config, &error), 0);
+    make_kernel();
+    assert_int_equal(COMPLETE(BASE, "--state", in_folder("one")), 0);
+    assert_false(config.uuid_known);
     assert_string_equal(config.control, in_folder("one/control.sock"));
+    lock = state_take(&config, &error);
+    assert_true(lock >= 0);
+    close(lock);
     memcpy(uuid, config.uuid, sizeof uuid);
     memcpy(mac, config.mac, sizeof mac);
-    assert_int_equal(mac[0] & 1, 0);
-    assert_int_equal(PARSE("--memory=64M", "--state", in_folder("one"), "--kernel", in_folder("kernel")), 0);
-    assert_int_equal(config_complete(&config, &error), 0);
+    assert_int_equal(mac[0] & 3, 2);
+    assert_int_equal(uuid[6] >> 4, 4);
+    assert_int_equal(uuid[8] >> 6, 2);
+    assert_int_equal(COMPLETE(BASE, "--state", in_folder("one")), 0);
     assert_memory_equal(config.uuid, uuid, sizeof uuid);
     assert_memory_equal(config.mac, mac, sizeof mac);
-    assert_int_equal(PARSE("--memory=64M", "--state", in_folder("two"), "--kernel", in_folder("kernel")), 0);
-    assert_int_equal(config_complete(&config, &error), 0);
+    lock = state_take(&config, &error);
+    assert_true(lock >= 0);
+    close(lock);
+    assert_memory_equal(config.uuid, uuid, sizeof uuid);
+    assert_memory_equal(config.mac, mac, sizeof mac);
+    assert_int_equal(COMPLETE(BASE, "--state", in_folder("two")), 0);
+    lock = state_take(&config, &error);
+    assert_true(lock >= 0);
+    close(lock);
     assert_memory_not_equal(config.uuid, uuid, sizeof uuid);
     assert_memory_not_equal(config.mac, mac, sizeof mac);
+    /* What is given has the last word and changes nothing that is kept. */
+    assert_int_equal(COMPLETE(BASE, "--state", in_folder("one"), "--uuid", "00010203-0405-0607-0809-0a0b0c0d0e0f",
+                              "--mac", "02:00:00:00:00:01"),
+                     0);
+    lock = state_take(&config, &error);
+    assert_true(lock >= 0);
+    close(lock);
+    assert_int_equal(config.uuid[15], 15);
+    assert_int_equal(config.mac[5], 1);
+    assert_int_equal(COMPLETE(BASE, "--state", in_folder("one")), 0);
+    assert_memory_equal(config.uuid, uuid, sizeof uuid);
 }
 
-static int complete_with_disks(const char *first, const char *second)
+static void a_state_folder_has_one_machine(void **state)
 {
-    int failed = PARSE("--memory=64M", "--state", in_folder("s"), "--kernel", in_folder("kernel"), "--disk", first,
-                       "--disk", second);
+    int lock;
 
-    return failed < 0 ? failed : config_complete(&config, &error);
+    (void)state;
+    make_kernel();
+    assert_int_equal(COMPLETE(BASE, "--state", in_folder("shared")), 0);
+    lock = state_take(&config, &error);
+    assert_true(lock >= 0);
+    assert_int_equal(COMPLETE(BASE, "--state", in_folder("shared")), -EBUSY);
+    assert_says("--state", "a machine is running with it");
+    assert_int_equal(state_take(&config, &error), -EBUSY);
+    close(lock);
+    assert_int_equal(COMPLETE(BASE, "--state", in_folder("shared")), 0);
+    make_text("shared/uuid", "nonsense\n");
+    assert_int_equal(COMPLETE(BASE, "--state", in_folder("shared")), -EINVAL);
+    assert_says("--state", "remove that file");
+    /* An empty one is what a power failure leaves. */
+    make_file("shared/uuid", 0);
+    assert_int_equal(COMPLETE(BASE, "--state", in_folder("shared")), 0);
+    lock = state_take(&config, &error);
+    assert_true(lock >= 0);
+    close(lock);
 }
 
 static void disks_are_there_and_differ(void **state)
@@ -233,40 +363,198 @@ static void disks_are_there_and_differ(void **state)
     char read_only[160], link_path[128];
 
     (void)state;
-    make_file("kernel", 4096);
+    make_kernel();
     make_file("a.img", 1 << 20);
     make_file("b.img", 1 << 20);
+    make_file("odd.img", 1000);
     snprintf(link_path, sizeof link_path, "%s", in_folder("link.img"));
     assert_int_equal(symlink(in_folder("a.img"), link_path), 0);
-    assert_int_equal(complete_with_disks(in_folder("a.img"), in_folder("b.img")), 0);
-    assert_int_equal(complete_with_disks(in_folder("a.img"), in_folder("nowhere.img")), -ENOENT);
-    assert_says("nowhere.img", "make it");
-    assert_true(complete_with_disks(in_folder("a.img"), link_path) < 0);
-    assert_says("link.img", "the same image");
+    assert_int_equal(COMPLETE(BASE, "--disk", in_folder("a.img"), "--disk", in_folder("b.img")), 0);
+    assert_int_equal(COMPLETE(BASE, "--disk", in_folder("a.img"), "--disk", in_folder("no.img")), -ENOENT);
+    assert_says("no.img", "make it");
+    assert_int_equal(COMPLETE(BASE, "--disk", in_folder("odd.img")), -EINVAL);
+    assert_says("1000 bytes", "truncate");
+    assert_int_equal(COMPLETE(BASE, "--disk", folder), -EISDIR);
+    assert_says("--disk", "an image in it");
+    assert_int_equal(COMPLETE(BASE, "--disk", "/dev/null"), -EINVAL);
+    assert_says("/dev/null", "block device");
+    assert_int_equal(COMPLETE(BASE, "--disk", in_folder("a.img"), "--disk", link_path), -EINVAL);
+    assert_says("link.img", "the same file");
     snprintf(read_only, sizeof read_only, "%s,readonly", in_folder("a.img"));
-    assert_int_equal(complete_with_disks(read_only, read_only), 0);
+    assert_int_equal(COMPLETE(BASE, "--disk", read_only, "--disk", read_only), 0);
+    assert_int_equal(COMPLETE(BASE, "--disk", read_only, "--disk", in_folder("a.img")), -EINVAL);
+    assert_untouched();
+}
+
+static void a_disk_that_another_machine_has(void **state)
+{
+    struct block_options options = {.path = in_folder("held.img")};
+    char read_only[160];
+    struct block *held;
+
+    (void)state;
+    make_kernel();
+    make_file("held.img", 1 << 20);
+    snprintf(read_only, sizeof read_only, "%s,readonly", options.path);
+    assert_int_equal(block_open(&options, &held, &error), 0);
+    assert_int_equal(COMPLETE(BASE, "--disk", in_folder("held.img")), -EBUSY);
+    assert_says("--disk", "in use by another machine");
+    assert_int_equal(COMPLETE(BASE, "--disk", read_only), -EBUSY);
+    block_close(held);
+    assert_int_equal(COMPLETE(BASE, "--disk", in_folder("held.img")), 0);
+}
+
+static void outputs(void **state)
+{
+    (void)state;
+    make_kernel();
+    make_file("a.img", 1 << 20);
+    assert_int_equal(COMPLETE(BASE, "--disk", in_folder("a.img"), "--serial", in_folder("a.img")), -EINVAL);
+    assert_says("--serial", "the same file as --disk");
+    assert_int_equal(COMPLETE(BASE, "--disk", in_folder("a.img"), "--screenshot", in_folder("a.img")), -EINVAL);
+    assert_says("--screenshot", "the same file as --disk");
+    assert_int_equal(COMPLETE(BASE, "--serial", in_folder("new"), "--screenshot", in_folder("new")), -EINVAL);
+    assert_says("--screenshot", "give each its own");
+    assert_int_equal(COMPLETE(BASE, "--serial", in_folder("kernel")), -EINVAL);
+    assert_says("--serial", "the same file as --kernel");
+    assert_int_equal(COMPLETE(BASE, "--serial", folder), -EISDIR);
+    assert_says("--serial", "is a folder");
+    assert_int_equal(COMPLETE(BASE, "--screenshot", in_folder("no/such/x.png")), -ENOENT);
+    assert_says("--screenshot", "writable");
+    assert_int_equal(COMPLETE(BASE, "--serial", in_folder("s/serial.log"), "--screenshot", "/dev/null"), 0);
+    assert_int_equal(COMPLETE(BASE, "--serial", "/dev/null", "--screenshot", "/dev/null"), 0);
+    assert_int_equal(COMPLETE(BASE, "--control", in_folder("a.img")), -EEXIST);
+    assert_says("a.img", "name another path");
+    assert_int_equal(access(in_folder("new"), F_OK), -1);
+    assert_untouched();
+}
+
+static void a_port_that_is_taken(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char forward[32];
+
+    (void)state;
+    make_kernel();
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+    snprintf(forward, sizeof forward, "%u:22", ntohs(address.sin_port));
+    assert_int_equal(COMPLETE(BASE, "--forward", forward), -EADDRINUSE);
+    assert_says("in use", "choose another");
+    close(fd);
+    assert_int_equal(COMPLETE(BASE, "--forward", forward), 0);
+    assert_int_equal(COMPLETE(BASE, "--forward", "192.0.2.1:2222:22"), -EADDRNOTAVAIL);
+    assert_says("192.0.2.1", "an address of this host");
+    assert_untouched();
 }
 
 static void memory_that_the_host_lacks(void **state)
 {
     (void)state;
-    make_file("kernel", 4096);
-    assert_int_equal(PARSE("--memory=1024G", "--state", in_folder("s"), "--kernel", in_folder("kernel")), 0);
-    assert_int_equal(config_complete(&config, &error), -ENOMEM);
+    make_kernel();
+    assert_int_equal(COMPLETE(BASE, "--memory=1024G"), -ENOMEM);
     assert_says("--memory", "ask for less");
-    assert_int_equal(PARSE("--memory=65M", "--state", in_folder("s"), "--kernel", in_folder("kernel")), 0);
-    assert_int_equal(config_complete(&config, &error), -EINVAL);
-    assert_says("--memory", "2 MiB");
+    assert_int_equal(COMPLETE(BASE, "--memory=65M"), -EINVAL);
+    assert_says("--memory 65M", "give 66M");
+    assert_int_equal(COMPLETE(BASE, "--memory=67108865"), -EINVAL);
+    assert_says("--memory", "give 66M");
+    assert_int_equal(COMPLETE(BASE, "--memory=1024G", "--huge-pages"), -ENOMEM);
+    assert_says("--huge-pages", "vm.nr_hugepages");
+    assert_untouched();
+}
+
+/* A host in the test's folder: what /proc and /sys say there. */
+static void control_groups_limit_memory(void **state)
+{
+    static const char *const folders[] = {"proc",
+                                          "proc/self",
+                                          "proc/sys",
+                                          "proc/sys/vm",
+                                          "sys",
+                                          "sys/fs",
+                                          "sys/fs/cgroup",
+                                          "sys/fs/cgroup/a",
+                                          "sys/fs/cgroup/a/b",
+                                          "sys/fs/cgroup/memory",
+                                          "sys/fs/cgroup/memory/x"};
+    uint64_t page;
+
+    (void)state;
+    for (size_t n = 0; n < ARRAY_SIZE(folders); n++)
+        assert_int_equal(mkdir(in_folder(folders[n]), 0700), 0);
+    assert_true(host_memory_available(folder) == UINT64_MAX);
+    make_text("proc/meminfo",
+              "MemTotal: 9000 kB\nMemAvailable:    8000 kB\nHugePages_Free:  5\nHugePages_Rsvd: 2\nHugePages_Surp: 1\n"
+              "Hugepagesize: 2048 kB\n");
+    assert_true(host_memory_available(folder) == 8000 * KiB);
+    assert_true(host_memory_huge(folder, &page) == 6 * MiB);
+    assert_true(page == 2 * MiB);
+    make_text("proc/sys/vm/nr_overcommit_hugepages", "3\n");
+    assert_true(host_memory_huge(folder, &page) == 10 * MiB);
+    /* The least on the way counts, and "max" is no limit. */
+    make_text("proc/self/cgroup", "1:name=systemd:/\n0::/a/b\n");
+    make_text("sys/fs/cgroup/a/memory.max", "3000000\n");
+    make_text("sys/fs/cgroup/a/b/memory.max", "max\n");
+    assert_true(host_memory_available(folder) == 3000000);
+    make_text("sys/fs/cgroup/a/b/memory.max", "2000000\n");
+    assert_true(host_memory_available(folder) == 2000000);
+    /* In a container the path is the host's, and its group is mounted at the root. */
+    make_text("proc/self/cgroup", "0::/elsewhere\n");
+    make_text("sys/fs/cgroup/memory.max", "4000000\n");
+    assert_true(host_memory_available(folder) == 4000000);
+    make_text("proc/self/cgroup", "0::/\n");
+    assert_true(host_memory_available(folder) == 4000000);
+    make_text("proc/self/cgroup", "4:memory:/x\n0::/\n");
+    make_text("sys/fs/cgroup/memory/x/memory.limit_in_bytes", "1000000\n");
+    assert_true(host_memory_available(folder) == 1000000);
 }
 
 static void state_that_cannot_be_made(void **state)
 {
     (void)state;
-    make_file("kernel", 4096);
+    make_kernel();
     make_file("plain", 1);
-    assert_int_equal(PARSE("--memory=64M", "--state", in_folder("plain/x"), "--kernel", in_folder("kernel")), 0);
-    assert_int_equal(config_complete(&config, &error), -ENOTDIR);
+    assert_int_equal(COMPLETE(BASE, "--state", in_folder("plain/x")), -ENOTDIR);
     assert_says("--state", "writable");
+    assert_int_equal(COMPLETE(BASE, "--state", in_folder("plain")), -ENOTDIR);
+    assert_int_equal(COMPLETE(BASE, "--state", in_folder("no/such")), -ENOENT);
+    assert_says("--state", "writable");
+}
+
+static int open_kvm(const char *device)
+{
+    const struct kvm_place place = {device, in_folder("cpuinfo"), in_folder("module")};
+
+    return kvm_open_at(&place, &error);
+}
+
+/* A KVM that answers and yet runs no guest, such as kvm_pvm. */
+static void kvm_without_hardware(void **state)
+{
+    char cpuinfo[128], modules[128];
+    const struct kvm_place place = {"/dev/kvm", cpuinfo, modules};
+
+    (void)state;
+    snprintf(cpuinfo, sizeof cpuinfo, "%s", in_folder("cpuinfo"));
+    snprintf(modules, sizeof modules, "%s", in_folder("module"));
+    make_text("cpuinfo", "flags : fpu hypervisor\n");
+    /* No sysfs: the flags decide, and where there are none either nothing is known. */
+    assert_int_equal(kvm_check_hardware(&place, &error), -ENOTSUP);
+    make_text("cpuinfo", "flags : fpu svm\n");
+    assert_int_equal(kvm_check_hardware(&place, &error), 0);
+    make_text("cpuinfo", "nothing\n");
+    assert_int_equal(kvm_check_hardware(&place, &error), 0);
+    assert_int_equal(mkdir(modules, 0700), 0);
+    assert_int_equal(mkdir(in_folder("module/kvm"), 0700), 0);
+    assert_int_equal(kvm_check_hardware(&place, &error), -ENOTSUP);
+    make_text("cpuinfo", "flags : fpu vmx\n");
+    assert_int_equal(kvm_check_hardware(&place, &error), -ENOTSUP);
+    assert_says("/dev/kvm", "modprobe kvm_intel");
+    assert_int_equal(mkdir(in_folder("module/kvm_amd"), 0700), 0);
+    assert_int_equal(kvm_check_hardware(&place, &error), 0);
 }
 
 static void kvm_missing_says_why(void **state)
@@ -284,7 +572,7 @@ static void kvm_missing_says_why(void **state)
     (void)state;
     for (size_t n = 0; n < ARRAY_SIZE(hosts); n++) {
         make_text("cpuinfo", hosts[n].flags);
-        assert_int_equal(kvm_open_at(in_folder("kvm"), in_folder("cpuinfo"), &error), -ENOENT);
+        assert_int_equal(open_kvm(in_folder("kvm")), -ENOENT);
         assert_says("not there", hosts[n].remedy);
         assert_says("/kvm", "--device /dev/kvm");
     }
@@ -294,10 +582,10 @@ static void kvm_that_is_something_else(void **state)
 {
     (void)state;
     make_file("notkvm", 0);
-    assert_int_equal(kvm_open_at(in_folder("notkvm"), in_folder("cpuinfo"), &error), -ENODEV);
+    assert_int_equal(open_kvm(in_folder("notkvm")), -ENODEV);
     assert_says("notkvm", "not the KVM device");
-    assert_int_equal(kvm_open_at("/dev/null", in_folder("cpuinfo"), &error), -ENODEV);
-    assert_int_equal(kvm_open_at(folder, in_folder("cpuinfo"), &error), -EISDIR);
+    assert_int_equal(open_kvm("/dev/null"), -ENODEV);
+    assert_int_equal(open_kvm(folder), -EISDIR);
 }
 
 /* Root passes every permission, so the test puts its rights aside for a moment. */
@@ -309,7 +597,7 @@ static void kvm_without_permission_names_the_group(void **state)
     assert_int_equal(chmod(in_folder("locked"), 0), 0);
     if (geteuid() == 0)
         assert_int_equal(seteuid(65534), 0);
-    assert_int_equal(kvm_open_at(in_folder("locked"), in_folder("cpuinfo"), &error), -EACCES);
+    assert_int_equal(open_kvm(in_folder("locked")), -EACCES);
     if (getuid() == 0)
         assert_int_equal(seteuid(0), 0);
     assert_says("no permission", "--group-add");
@@ -321,11 +609,19 @@ int main(void)
         cmocka_unit_test(disks),
         cmocka_unit_test(forwards),
         cmocka_unit_test(addresses_and_screen),
-        cmocka_unit_test(direct_boot_excludes_firmware),
+        cmocka_unit_test(options_that_exclude_each_other),
+        cmocka_unit_test(kernels),
+        cmocka_unit_test(firmware_files),
         cmocka_unit_test(identity_stays_the_same),
+        cmocka_unit_test(a_state_folder_has_one_machine),
         cmocka_unit_test(disks_are_there_and_differ),
+        cmocka_unit_test(a_disk_that_another_machine_has),
+        cmocka_unit_test(outputs),
+        cmocka_unit_test(a_port_that_is_taken),
         cmocka_unit_test(memory_that_the_host_lacks),
+        cmocka_unit_test(control_groups_limit_memory),
         cmocka_unit_test(state_that_cannot_be_made),
+        cmocka_unit_test(kvm_without_hardware),
         cmocka_unit_test(kvm_missing_says_why),
         cmocka_unit_test(kvm_that_is_something_else),
         cmocka_unit_test(kvm_without_permission_names_the_group),

@@ -33,6 +33,8 @@ static int teardown(void **state)
     unsetenv("CASEMENT_DISK");
     unsetenv("CASEMENT_NESTED");
     unsetenv("CASEMENT_ON_RESET");
+    unsetenv("CASEMENT_CPSU");
+    unsetenv("CASEMENT_SOMETHING_ELSE");
     return 0;
 }
 
@@ -106,6 +108,10 @@ static void numbers_have_limits(void **state)
     assert_int_equal(PARSE("--cpus", "64"), 0);
     for (size_t n = 0; n < ARRAY_SIZE(bad); n++)
         assert_refused(PARSE("--cpus", bad[n]), "--cpus", "1 to 64");
+    assert_refused(PARSE("--cpus", "65"), "--cpus 65: above the limit", "1 to 64");
+    assert_refused(PARSE("--cpus", "0"), "--cpus 0: below the limit", "1 to 64");
+    assert_refused(PARSE("--memory", "63M"), "--memory 63M: below the limit", "64M to 1024G");
+    assert_refused(PARSE("--memory", "2T"), "--memory 2T: above the limit", "64M to 1024G");
     assert_refused(PARSE("--net", "tap"), "--net tap", "user|none");
     assert_refused(PARSE("--net", "use"), "--net use", "user|none");
 }
@@ -119,6 +125,18 @@ static void mistyped_options_get_a_suggestion(void **state)
     assert_refused(PARSE("disk.img"), "disk.img", "--help");
     assert_refused(PARSE("--"), "--", "--help");
     assert_refused(PARSE("--cpus"), "--cpus", "give --cpus N");
+}
+
+/* Otherwise `--disk --cpus 4` would look for a disk of that name, and leave the processors at two. */
+static void an_option_is_not_a_value(void **state)
+{
+    (void)state;
+    assert_refused(PARSE("--disk", "--cpus", "4"), "--disk: no value", "--disk=VALUE");
+    assert_int_equal(PARSE("--append=--flag", "--cpus", "4"), 0);
+    assert_string_equal(config.append, "--flag");
+    assert_int_equal(config.cpus, 4);
+    assert_refused(PARSE("--state="), "--state", "give FOLDER");
+    assert_int_equal(PARSE("--append="), 0);
 }
 
 static void environment_is_below_the_command_line(void **state)
@@ -138,7 +156,32 @@ static void environment_is_below_the_command_line(void **state)
     assert_int_equal(parse(0, NULL), 0);
     assert_int_equal(config.cpus, 2);
     setenv("CASEMENT_CPUS", "many", 1);
-    assert_refused(parse(0, NULL), "many", "1 to 64");
+    assert_refused(parse(0, NULL), "CASEMENT_CPUS many", "1 to 64");
+    assert_null(strstr(error.text, "--cpus"));
+    assert_refused(PARSE("--cpus", "all"), "CASEMENT_CPUS many", "1 to 64");
+    setenv("CASEMENT_CPUS", "4", 1);
+    assert_refused(PARSE("--cpus", "all"), "--cpus all", "1 to 64");
+}
+
+static void mistyped_variables_are_refused(void **state)
+{
+    (void)state;
+    setenv("CASEMENT_CPSU", "4", 1);
+    assert_refused(parse(0, NULL), "CASEMENT_CPSU", "did you mean CASEMENT_CPUS?");
+    unsetenv("CASEMENT_CPSU");
+    setenv("CASEMENT_SOMETHING_ELSE", "4", 1);
+    assert_refused(parse(0, NULL), "CASEMENT_SOMETHING_ELSE", "options.md");
+    unsetenv("CASEMENT_SOMETHING_ELSE");
+    /* What Kubernetes sets for a service of this name. */
+    setenv("CASEMENT_PORT_80_TCP", "tcp://10.0.0.1:80", 1);
+    setenv("CASEMENT_SERVICE_HOST", "10.0.0.1", 1);
+    setenv("CASEMENT_PORT", "tcp://10.0.0.1:80", 1);
+    setenv("CASEMENT_TEST_ANYTHING", "1", 1);
+    assert_int_equal(parse(0, NULL), 0);
+    unsetenv("CASEMENT_PORT_80_TCP");
+    unsetenv("CASEMENT_SERVICE_HOST");
+    unsetenv("CASEMENT_PORT");
+    unsetenv("CASEMENT_TEST_ANYTHING");
 }
 
 static void lists_in_the_environment(void **state)
@@ -165,17 +208,33 @@ static char *written_by(void (*write)(FILE *))
     return text;
 }
 
+static void print(FILE *to)
+{
+    options_print(&config, to);
+}
+
 static void what_is_in_force_names_its_source(void **state)
 {
     char *text;
 
     (void)state;
     setenv("CASEMENT_ON_RESET", "stop", 1);
-    assert_int_equal(PARSE("--cpus=3"), 0);
-    text = written_by(options_print);
+    assert_int_equal(PARSE("--cpus=3", "--disk", "a", "--disk", "b", "--state", "/nowhere"), 0);
+    assert_int_equal(config_complete(&config, &error), 0);
+    text = written_by(print);
     assert_non_null(strstr(text, "cpus = 3 (command line)\n"));
     assert_non_null(strstr(text, "on-reset = stop (environment)\n"));
     assert_non_null(strstr(text, "memory = 2G (default)\n"));
+    assert_non_null(strstr(text, "disk = a (command line)\ndisk = b (command line)\n"));
+    assert_non_null(strstr(text, "vars = /nowhere/vars.fd (below --state)\n"));
+    assert_non_null(strstr(text, "control = /nowhere/control.sock (below --state)\n"));
+    assert_non_null(strstr(text, "uuid =  (made by the first run)\n"));
+    free(text);
+    assert_int_equal(PARSE("--uuid", "00010203-0405-0607-0809-0a0b0c0d0e0f"), 0);
+    assert_int_equal(config_complete(&config, &error), 0);
+    text = written_by(print);
+    assert_non_null(strstr(text, "uuid = 00010203-0405-0607-0809-0a0b0c0d0e0f (command line)\n"));
+    assert_non_null(strstr(text, "mac = 52:54:00:0d:0e:0f (from the UUID)\n"));
     free(text);
 }
 
@@ -222,6 +281,8 @@ int main(void)
         cmocka_unit_test_teardown(sizes, teardown),
         cmocka_unit_test_teardown(numbers_have_limits, teardown),
         cmocka_unit_test_teardown(mistyped_options_get_a_suggestion, teardown),
+        cmocka_unit_test_teardown(an_option_is_not_a_value, teardown),
+        cmocka_unit_test_teardown(mistyped_variables_are_refused, teardown),
         cmocka_unit_test_teardown(environment_is_below_the_command_line, teardown),
         cmocka_unit_test_teardown(lists_in_the_environment, teardown),
         cmocka_unit_test_teardown(what_is_in_force_names_its_source, teardown),
