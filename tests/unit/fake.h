@@ -24,8 +24,8 @@ struct fake {
     struct vm_slot *slots[FAKE_SLOTS];
     struct fake_ioeventfd ioeventfds[FAKE_IOEVENTFDS];
     unsigned ioeventfd_count;
-    bool lines[64];          /* level of each GSI now */
-    unsigned edges[64];      /* how often it rose */
+    bool lines[64];     /* level of each GSI now */
+    unsigned edges[64]; /* how often it rose */
     unsigned resets, power_offs;
     const char *power_source;
 };
