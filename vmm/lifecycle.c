@@ -176,7 +176,7 @@ static int control_screenshot(void *opaque, const char *path, struct error *erro
 
 static int control_type(void *opaque, const char *text, struct error *error)
 {
-    return input_type(((struct machine *)opaque)->input, text, error);
+    return input_type(((struct machine *)opaque)->input, text, NULL, error);
 }
 
 static int control_key(void *opaque, const char *names, struct error *error)

@@ -29,6 +29,11 @@
 #define RESEND 0xFE
 #define SELF_TEST_PASSED 0xAA
 
+/* Firmware polls its keyboard every 20 ms and keeps few keys that nobody has read yet. */
+#define KEY_PACE_NS INT64_C(20000000)
+/* A mouse knows no edges: the steps that lead it across the picture, before the guest accelerates them. */
+#define MOUSE_RANGE 1024
+
 enum { KEYBOARD, MOUSE, CONTROLLER, SOURCES };
 
 /* Bytes on their way to port 0x60 from one of the three sources. */
@@ -56,6 +61,7 @@ struct i8042 {
     struct irq_line irqs[2];
     struct bus_region data, control;
     struct input_sink sink;
+    int mouse_x, mouse_y; /* where the mouse was led, in its steps */
 };
 
 static bool queue_put(struct byte_queue *queue, uint8_t byte)
@@ -198,7 +204,7 @@ static void mouse_argument(struct i8042 *i8042, uint8_t value)
     answer(i8042, MOUSE, ACK);
 }
 
-static void mouse_packet(struct i8042 *i8042, int dx, int dy)
+static void mouse_packet(struct i8042 *i8042, int dx, int dy, int dz)
 {
     struct i8042_state *state = &i8042->state;
     uint8_t first = 0x08 | (state->buttons & 7) | (dx < 0 ? 0x10 : 0) | (dy < 0 ? 0x20 : 0);
@@ -207,7 +213,7 @@ static void mouse_packet(struct i8042 *i8042, int dx, int dy)
     answer(i8042, MOUSE, (uint8_t)dx);
     answer(i8042, MOUSE, (uint8_t)dy);
     if (state->mouse_id == 3)
-        answer(i8042, MOUSE, 0);
+        answer(i8042, MOUSE, (uint8_t)dz);
 }
 
 static void mouse_status(struct i8042 *i8042)
@@ -251,7 +257,7 @@ static void mouse_write(struct i8042 *i8042, uint8_t value)
         state->remote = value == 0xF0;
         break;
     case 0xEB:
-        mouse_packet(i8042, 0, 0);
+        mouse_packet(i8042, 0, 0, 0);
         break;
     case 0xEC:
     case 0xEE:
@@ -446,18 +452,38 @@ static bool sink_key(void *opaque, unsigned code, bool down)
     return taken;
 }
 
-static void sink_pointer(void *opaque, int dx, int dy, unsigned buttons)
+/* A step of at most what a packet holds towards the position; false until it is reached. */
+static bool mouse_step(struct i8042 *i8042, const struct input_pointer *to)
+{
+    struct i8042_state *state = &i8042->state;
+    int x = to->x * MOUSE_RANGE / INPUT_POINTER_MAX, y = to->y * MOUSE_RANGE / INPUT_POINTER_MAX;
+    int dx = MAX(-255, MIN(x - i8042->mouse_x, 255)), dy = MAX(-255, MIN(y - i8042->mouse_y, 255));
+    bool arrives;
+
+    if (state->queues[MOUSE].count + 4 > QUEUE)
+        return false;
+    i8042->mouse_x += dx;
+    i8042->mouse_y += dy;
+    arrives = i8042->mouse_x == x && i8042->mouse_y == y;
+    if (arrives)
+        state->buttons = to->buttons & 7;
+    mouse_packet(i8042, dx, -dy, arrives ? MAX(-8, MIN(-to->wheel, 7)) : 0);
+    return arrives;
+}
+
+static bool sink_pointer(void *opaque, const struct input_pointer *pointer)
 {
     struct i8042 *i8042 = opaque;
-    struct i8042_state *state = &i8042->state;
+    bool taken = true;
 
     pthread_mutex_lock(&i8042->lock);
-    state->buttons = buttons & 7;
-    /* A packet that does not fit is lost whole, or the guest would lose its place among the bytes. */
-    if (state->reporting && state->queues[MOUSE].count + 4 <= QUEUE)
-        mouse_packet(i8042, MAX(-255, MIN(dx, 255)), MAX(-255, MIN(-dy, 255)));
+    if (i8042->state.reporting)
+        taken = mouse_step(i8042, pointer);
+    else
+        i8042->state.buttons = pointer->buttons & 7;
     advance(i8042);
     pthread_mutex_unlock(&i8042->lock);
+    return taken;
 }
 
 static void reset(struct device *device)
@@ -503,7 +529,8 @@ int i8042_create(struct board *board, struct input *input, struct error *error)
         destroy(&i8042->device);
         return error_set(error, ENOMEM, "keyboard controller: out of memory");
     }
-    i8042->sink = (struct input_sink){.key = sink_key, .pointer = sink_pointer, .device = i8042};
+    i8042->sink =
+        (struct input_sink){.key = sink_key, .pointer = sink_pointer, .key_pace_ns = KEY_PACE_NS, .device = i8042};
     if (input)
         input_add_sink(input, &i8042->sink);
     board_add(board, &i8042->device);

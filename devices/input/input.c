@@ -6,45 +6,100 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "casement/bytes.h"
 #include "casement/input.h"
 #include "casement/loop.h"
 #include "keymap.h"
 
 #define QUEUE 4096
-/* Between two events: firmware polls its keyboard every 20 ms and keeps few keys that nobody has read yet. */
-#define PACE_NS INT64_C(20000000)
 #define CHORD_KEYS 8
+/* How long to wait when a device is full: at first its next poll, later a guest that does something else. */
+#define FIRST_RETRY_NS INT64_C(1000000)
+#define LAST_RETRY_NS INT64_C(20000000)
 
 struct event {
-    uint16_t code;
+    uint16_t code; /* of a key; 0: the pointer */
     bool down;
+    struct input_pointer pointer;
 };
 
 struct input {
     struct loop *loop;
-    pthread_mutex_t lock; /* of the queue and the sinks; a sink's own lock is taken inside it */
+    pthread_mutex_t lock; /* of all below; a sink's own lock is taken inside it */
     struct event queue[QUEUE];
     unsigned head, count;
     struct input_sink *sinks;
+    struct input_sink *keyboard; /* which got the keys that are down */
+    uint8_t down[KEY_CNT / 8];
+    int64_t retry_ns, not_before_ns;
     struct loop_timer feed;
 };
+
+static struct input_sink *choose(const struct input *input, bool pointer)
+{
+    for (struct input_sink *sink = input->sinks; sink; sink = sink->next)
+        if ((pointer ? sink->pointer != NULL : sink->key != NULL) && (!sink->active || sink->active(sink->device)))
+            return sink;
+    return NULL;
+}
+
+/* Keys do not stay pressed on a keyboard that others take over from. */
+static void change_keyboard(struct input *input, struct input_sink *sink)
+{
+    for (unsigned code = 0; code < KEY_CNT; code++)
+        if (input->down[code / 8] & 1U << code % 8 && input->keyboard)
+            input->keyboard->key(input->keyboard->device, code, false);
+    memset(input->down, 0, sizeof input->down);
+    input->keyboard = sink;
+}
+
+static bool deliver_key(struct input *input, const struct event *event, int64_t *pace)
+{
+    struct input_sink *sink = choose(input, false);
+    uint8_t bit = (uint8_t)(1U << event->code % 8);
+
+    if (sink != input->keyboard)
+        change_keyboard(input, sink);
+    if (!sink)
+        return true;
+    if (!sink->key(sink->device, event->code, event->down))
+        return false;
+    *pace = sink->key_pace_ns;
+    if (event->down)
+        input->down[event->code / 8] |= bit;
+    else
+        input->down[event->code / 8] &= (uint8_t)~bit;
+    return true;
+}
+
+static bool deliver(struct input *input, const struct event *event, int64_t *pace)
+{
+    struct input_sink *sink;
+
+    if (event->code)
+        return deliver_key(input, event, pace);
+    sink = choose(input, true);
+    return !sink || sink->pointer(sink->device, &event->pointer);
+}
 
 static void feed(void *opaque)
 {
     struct input *input = opaque;
+    int64_t wait = 0;
 
     pthread_mutex_lock(&input->lock);
-    if (input->count) {
-        const struct event *event = &input->queue[input->head];
-        struct input_sink *sink = input->sinks;
-
-        if (!sink || sink->key(sink->device, event->code, event->down)) {
+    while (input->count && !wait)
+        if (deliver(input, &input->queue[input->head], &wait)) {
             input->head = (input->head + 1) % QUEUE;
             input->count--;
+            input->retry_ns = FIRST_RETRY_NS;
+        } else {
+            wait = input->retry_ns;
+            input->retry_ns = MIN(2 * wait, LAST_RETRY_NS);
         }
-    }
+    input->not_before_ns = clock_ns() + wait;
     if (input->count)
-        loop_timer_set(input->loop, &input->feed, clock_ns() + PACE_NS);
+        loop_timer_set(input->loop, &input->feed, input->not_before_ns);
     pthread_mutex_unlock(&input->lock);
 }
 
@@ -55,6 +110,7 @@ struct input *input_create(struct loop *loop)
     if (!input)
         return NULL;
     input->loop = loop;
+    input->retry_ns = FIRST_RETRY_NS;
     input->feed = (struct loop_timer){.expired = feed, .opaque = input};
     pthread_mutex_init(&input->lock, NULL);
     return input;
@@ -77,28 +133,67 @@ void input_add_sink(struct input *input, struct input_sink *sink)
     pthread_mutex_unlock(&input->lock);
 }
 
-/* All events or none. */
+void input_remove_sink(struct input *input, struct input_sink *sink)
+{
+    pthread_mutex_lock(&input->lock);
+    for (struct input_sink **link = &input->sinks; *link; link = &(*link)->next)
+        if (*link == sink) {
+            *link = sink->next;
+            break;
+        }
+    if (input->keyboard == sink) {
+        input->keyboard = NULL;
+        memset(input->down, 0, sizeof input->down);
+    }
+    pthread_mutex_unlock(&input->lock);
+}
+
+/* All events or none. With the lock held. */
+static int append(struct input *input, const struct event *events, unsigned count)
+{
+    if (count > QUEUE - input->count)
+        return -ENOSPC;
+    for (unsigned n = 0; n < count; n++)
+        input->queue[(input->head + input->count++) % QUEUE] = events[n];
+    if (input->count == count) /* else the feed is under way */
+        loop_timer_set(input->loop, &input->feed, MAX(clock_ns(), input->not_before_ns));
+    return 0;
+}
+
 static int enqueue(struct input *input, const struct event *events, unsigned count)
 {
-    int result = -ENOSPC;
+    int result;
 
     pthread_mutex_lock(&input->lock);
-    if (count <= QUEUE - input->count) {
-        for (unsigned n = 0; n < count; n++)
-            input->queue[(input->head + input->count++) % QUEUE] = events[n];
-        if (input->count == count) /* else the feed is under way */
-            loop_timer_set(input->loop, &input->feed, clock_ns());
-        result = 0;
-    }
+    result = append(input, events, count);
     pthread_mutex_unlock(&input->lock);
     return result;
 }
 
 int input_key(struct input *input, unsigned code, bool down)
 {
-    const struct event event = {(uint16_t)code, down};
+    const struct event event = {.code = (uint16_t)code, .down = down};
 
     return code == 0 || code > KEY_MAX ? -EINVAL : enqueue(input, &event, 1);
+}
+
+int input_pointer(struct input *input, const struct input_pointer *pointer)
+{
+    const struct event event = {.pointer = *pointer};
+    struct event *last;
+    int result = 0;
+
+    if (pointer->x > INPUT_POINTER_MAX || pointer->y > INPUT_POINTER_MAX)
+        return -EINVAL;
+    pthread_mutex_lock(&input->lock);
+    last = &input->queue[(input->head + input->count + QUEUE - 1) % QUEUE];
+    if (input->count > QUEUE / 2 && !last->code && last->pointer.buttons == pointer->buttons && !pointer->wheel &&
+        !pointer->pan && !last->pointer.wheel && !last->pointer.pan)
+        last->pointer = *pointer;
+    else
+        result = append(input, &event, 1);
+    pthread_mutex_unlock(&input->lock);
+    return result;
 }
 
 /* The sign's own key with shift around it where it needs one; the number of events. */
@@ -107,11 +202,11 @@ static unsigned sign_events(unsigned code, bool shift, struct event *events)
     unsigned count = 0;
 
     if (shift)
-        events[count++] = (struct event){KEY_LEFTSHIFT, true};
-    events[count++] = (struct event){(uint16_t)code, true};
-    events[count++] = (struct event){(uint16_t)code, false};
+        events[count++] = (struct event){.code = KEY_LEFTSHIFT, .down = true};
+    events[count++] = (struct event){.code = (uint16_t)code, .down = true};
+    events[count++] = (struct event){.code = (uint16_t)code, .down = false};
     if (shift)
-        events[count++] = (struct event){KEY_LEFTSHIFT, false};
+        events[count++] = (struct event){.code = KEY_LEFTSHIFT, .down = false};
     return count;
 }
 
@@ -120,12 +215,14 @@ static int no_room(struct error *error)
     return error_set(error, ENOSPC, "keyboard: the guest has not taken what was typed before; try again later");
 }
 
-int input_type(struct input *input, const char *text, struct error *error)
+int input_type(struct input *input, const char *text, const char *layout, struct error *error)
 {
     size_t length = strlen(text), count = 0;
     struct event *events;
     int failed;
 
+    if (layout && strcmp(layout, "us") != 0)
+        return error_set(error, EINVAL, "type: %s is not a known keyboard layout; known are: us", layout);
     for (size_t n = 0; n < length; n++) {
         unsigned code;
         bool shift;
@@ -172,7 +269,7 @@ int input_chord(struct input *input, const char *names, struct error *error)
                              (int)length, at, keymap_like(at, length));
         if (count == CHORD_KEYS)
             return error_set(error, EINVAL, "key: %s has more than %d keys at once; press fewer", names, CHORD_KEYS);
-        events[count++] = (struct event){(uint16_t)code, true};
+        events[count++] = (struct event){.code = (uint16_t)code, .down = true};
         at += length;
         if (*at)
             at++;
@@ -180,6 +277,6 @@ int input_chord(struct input *input, const char *names, struct error *error)
     if (count == 0)
         return error_set(error, EINVAL, "key: no key named; give for example enter or ctrl-alt-delete");
     for (unsigned n = 0; n < count; n++)
-        events[count + n] = (struct event){events[count - 1 - n].code, false};
+        events[count + n] = (struct event){.code = events[count - 1 - n].code, .down = false};
     return enqueue(input, events, 2 * count) < 0 ? no_room(error) : 0;
 }

@@ -9,26 +9,43 @@
 
 #include "casement/error.h"
 
+#define INPUT_POINTER_MAX 32767
+
+/* Where the pointer is in the picture, 0 to INPUT_POINTER_MAX from its left and top edge, and what else is done. */
+struct input_pointer {
+    uint16_t x, y;
+    uint8_t buttons; /* that are down: 1 left, 2 right, 4 middle, 8 back, 16 forward */
+    int8_t wheel;    /* detents, positive away from the user */
+    int8_t pan;      /* detents, positive to the right */
+};
+
 struct input;
-/* A device that takes keys. The newest active sink answers, so that two keyboards never both do. */
+/* A device that takes keys, pointer events or both. Of those that are active the newest answers, and no other. */
 struct input_sink {
-    /* Any thread. false: the queue is full, try later. */
+    /* Whether the guest drives the device now. Any thread. NULL: it always does. */
+    bool (*active)(void *device);
+    /* Any thread. false: the guest has to take something first, come again with the same. May be NULL, as the next. */
     bool (*key)(void *device, unsigned code, bool down);
-    /* Relative movement and a bit mask of pressed buttons (1 left, 2 right, 4 middle). May be NULL. */
-    void (*pointer)(void *device, int dx, int dy, unsigned buttons);
+    bool (*pointer)(void *device, const struct input_pointer *pointer);
+    int64_t key_pace_ns; /* the least time between two keys */
     void *device;
     struct input_sink *next;
 };
 
 struct loop;
-/* Events are fed from a queue on the loop at a pace that a keyboard controller can take. */
+/* Events go from one queue, in their order, to the guest as fast as its devices take them. */
 struct input *input_create(struct loop *loop);
 void input_destroy(struct input *input);
+/* The sink is the device's. It is called with the input's lock held, so neither of these under the device's own. */
 void input_add_sink(struct input *input, struct input_sink *sink);
-/* Queues one event. -ENOSPC when the queue (4,096 events) is full. Any thread. */
+void input_remove_sink(struct input *input, struct input_sink *sink);
+/* Queues one event. -EINVAL; -ENOSPC when the queue (4,096 events) is full. Any thread. */
 int input_key(struct input *input, unsigned code, bool down);
-/* Types UTF-8 text on a US layout. Nothing is typed when a sign has no key there: the text names it. Any thread. */
-int input_type(struct input *input, const char *text, struct error *error);
+/* While more than half of the queue waits, a mere movement replaces the one before it. -ENOSPC. Any thread. */
+int input_pointer(struct input *input, const struct input_pointer *pointer);
+/* Types UTF-8 text on the keyboard layout that the guest has set ("us"; NULL: "us"). Nothing is typed when a sign has
+ * no key there: the text names it. Any thread. */
+int input_type(struct input *input, const char *text, const char *layout, struct error *error);
 /* Presses the keys together and releases them in reverse: "ctrl-alt-delete", "f2", "enter". Any thread. */
 int input_chord(struct input *input, const char *names, struct error *error);
 

@@ -193,12 +193,12 @@ static void typed_text_becomes_scan_codes(void **state)
     (void)state;
     assert_int_equal(i8042_create(&fake->board, input, NULL), 0);
     assert_int_equal(loop_start(fake->board.loop), 0);
-    assert_int_equal(input_type(input, "Hi\n", &error), 0);
+    assert_int_equal(input_type(input, "Hi\n", NULL, &error), 0);
     for (int64_t end = clock_ns() + INT64_C(60000000000); got < sizeof wanted && clock_ns() < end;)
         if (in(fake, 0x64, 1) & 1)
             assert_int_equal(in(fake, 0x60, 1), wanted[got++]);
     assert_int_equal(got, sizeof wanted);
-    assert_int_equal(input_type(input, "gr\xC3\xBC\xC3\x9F", &error), -EINVAL);
+    assert_int_equal(input_type(input, "gr\xC3\xBC\xC3\x9F", "us", &error), -EINVAL);
     assert_non_null(strstr(error.text, "\xC3\xBC"));
     assert_int_equal(input_chord(input, "ctrl-alt-delte", &error), -EINVAL);
     assert_non_null(strstr(error.text, "delete"));
