@@ -177,6 +177,16 @@ int input_key(struct input *input, unsigned code, bool down)
     return code == 0 || code > KEY_MAX ? -EINVAL : enqueue(input, &event, 1);
 }
 
+int input_keysym(struct input *input, uint32_t keysym, bool down)
+{
+    unsigned code;
+    bool shift;
+
+    if (keysym > 0x7E || !keymap_sign((unsigned char)keysym, &code, &shift))
+        return -EINVAL;
+    return input_key(input, code, down);
+}
+
 int input_pointer(struct input *input, const struct input_pointer *pointer)
 {
     const struct event event = {.pointer = *pointer};

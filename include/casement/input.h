@@ -41,6 +41,11 @@ void input_add_sink(struct input *input, struct input_sink *sink);
 void input_remove_sink(struct input *input, struct input_sink *sink);
 /* Queues one event. -EINVAL; -ENOSPC when the queue (4,096 events) is full. Any thread. */
 int input_key(struct input *input, unsigned code, bool down);
+/*
+ * The key that makes this sign or has this name, as RFB tells it (an X keysym, RFC 6143 7.5.4), on the layout that the
+ * guest has set. -EINVAL when no key does; -ENOSPC. Any thread.
+ */
+int input_keysym(struct input *input, uint32_t keysym, bool down);
 /* While more than half of the queue waits, a mere movement replaces the one before it. -ENOSPC. Any thread. */
 int input_pointer(struct input *input, const struct input_pointer *pointer);
 /* Types UTF-8 text on the keyboard layout that the guest has set ("us"; NULL: "us"). Nothing is typed when a sign has
