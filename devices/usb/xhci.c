@@ -180,10 +180,10 @@ static void destroy(struct device *device)
 {
     struct xhci *xhci = container_of(device, struct xhci, device);
 
-    loop_timer_remove(xhci->board->loop, &xhci->moderation);
-    loop_timer_remove(xhci->board->loop, &xhci->wrap);
     if (xhci->function.bus)
         xhci_controller_reset(xhci);
+    loop_timer_remove(xhci->board->loop, &xhci->moderation);
+    loop_timer_remove(xhci->board->loop, &xhci->wrap);
     for (unsigned n = xhci->device_count; n-- > 0;)
         xhci->order[n]->ops->destroy(xhci->order[n]);
     pci_function_remove(&xhci->function);
