@@ -54,7 +54,7 @@ static const uint8_t report_descriptor[] = {
 static const uint8_t device_descriptor[] = {18, 1, 0, 2, 0, 0, 0, 64, 0x09, 0x12, 0x02, 0x00, 0, 1, 1, 2, 3, 1};
 static const uint8_t qualifier[] = {10, 6, 0, 2, 0, 0, 0, 64, 1, 0};
 static const uint8_t configuration[] = {HID_CONFIGURATION(0, 0, sizeof report_descriptor, 8)};
-static const char *const strings[] = {"Casement", "Casement USB Tablet", "casement-tablet"};
+static const char *const strings[] = {"Casement", "USB Tablet", "casement-tablet"};
 
 /* What the guest can observe. */
 struct tablet_state {

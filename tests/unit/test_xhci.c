@@ -85,7 +85,7 @@ static void both_devices_enumerate(void **state)
     static const struct {
         unsigned port, report;
         const char *name;
-    } devices[] = {{KEYBOARD_PORT, 8, "Casement USB Keyboard"}, {TABLET_PORT, 7, "Casement USB Tablet"}};
+    } devices[] = {{KEYBOARD_PORT, 8, "USB Keyboard"}, {TABLET_PORT, 7, "USB Tablet"}};
 
     (void)state;
     for (unsigned n = 0; n < 2; n++) {
