@@ -19,19 +19,13 @@ static struct hid *of(struct usb_device *device)
     return container_of(device, struct hid, usb);
 }
 
-static enum usb_status answer(struct usb_transfer *transfer, const void *data, size_t length)
-{
-    usb_transfer_put(transfer, data, MIN(length, transfer->setup.length));
-    return USB_DONE;
-}
-
 static enum usb_status get_descriptor(const struct hid *hid, struct usb_transfer *transfer)
 {
     switch (transfer->setup.value >> 8) {
     case DESCRIPTOR_HID:
-        return answer(transfer, hid->usb.descriptors->configuration + HID_CLASS_DESCRIPTOR_AT, 9);
+        return usb_answer(transfer, hid->usb.descriptors->configuration + HID_CLASS_DESCRIPTOR_AT, 9);
     case DESCRIPTOR_REPORT:
-        return answer(transfer, hid->report_descriptor, hid->report_descriptor_size);
+        return usb_answer(transfer, hid->report_descriptor, hid->report_descriptor_size);
     default:
         return USB_STALL;
     }
@@ -43,7 +37,7 @@ static enum usb_status get_report(const struct hid *hid, struct usb_transfer *tr
 
     if (transfer->setup.value != REPORT_INPUT << 8)
         return USB_STALL;
-    return answer(transfer, report, hid->ops->now(hid, report));
+    return usb_answer(transfer, report, hid->ops->now(hid, report));
 }
 
 static enum usb_status set_report(struct hid *hid, struct usb_transfer *transfer)
@@ -75,9 +69,9 @@ static enum usb_status request(struct hid *hid, struct usb_transfer *transfer)
     case CLASS_IN << 8 | GET_REPORT:
         return get_report(hid, transfer);
     case CLASS_IN << 8 | GET_IDLE:
-        return answer(transfer, &hid->state.idle, 1);
+        return usb_answer(transfer, &hid->state.idle, 1);
     case CLASS_IN << 8 | GET_PROTOCOL:
-        return hid->boot ? answer(transfer, &hid->state.protocol, 1) : USB_STALL;
+        return hid->boot ? usb_answer(transfer, &hid->state.protocol, 1) : USB_STALL;
     case CLASS_OUT << 8 | SET_REPORT:
         return set_report(hid, transfer);
     case CLASS_OUT << 8 | SET_IDLE:

@@ -33,7 +33,7 @@ static size_t move(struct usb_transfer *transfer, void *to, const void *from, si
         now = MIN(iov->iov_len - skip, length - moved);
         if (from)
             memcpy((uint8_t *)iov->iov_base + skip, (const uint8_t *)from + moved, now);
-        else
+        else if (to)
             memcpy((uint8_t *)to + moved, (const uint8_t *)iov->iov_base + skip, now);
         moved += now;
         skip = 0;
@@ -52,8 +52,7 @@ size_t usb_transfer_get(struct usb_transfer *transfer, void *to, size_t length)
     return move(transfer, to, NULL, length);
 }
 
-/* No more than was asked for, and what there is. */
-static enum usb_status answer(struct usb_transfer *transfer, const void *data, size_t length)
+enum usb_status usb_answer(struct usb_transfer *transfer, const void *data, size_t length)
 {
     usb_transfer_put(transfer, data, MIN(length, transfer->setup.length));
     return USB_DONE;
@@ -69,14 +68,14 @@ static enum usb_status get_string(const struct usb_device *device, struct usb_tr
 
     put_le16(string + 2, LANGUAGE_US);
     if (number == 0)
-        return answer(transfer, string, string[0]);
+        return usb_answer(transfer, string, string[0]);
     if (number > descriptors->string_count)
         return USB_STALL; /* Windows asks for 0xEE, of its own invention */
     text = descriptors->strings[number - 1];
-    for (; text[length] && length < STRING_MAX; length++)
+    for (; length < STRING_MAX && text[length]; length++)
         put_le16(string + 2 + 2 * length, (uint8_t)text[length]);
     string[0] = (uint8_t)(2 + 2 * length);
-    return answer(transfer, string, string[0]);
+    return usb_answer(transfer, string, string[0]);
 }
 
 static enum usb_status get_descriptor(struct usb_device *device, struct usb_transfer *transfer)
@@ -87,11 +86,11 @@ static enum usb_status get_descriptor(struct usb_device *device, struct usb_tran
     if (type == DESCRIPTOR_STRING)
         return get_string(device, transfer, number);
     if (type == DESCRIPTOR_DEVICE && number == 0)
-        return answer(transfer, descriptors->device, DEVICE_BYTES);
+        return usb_answer(transfer, descriptors->device, DEVICE_BYTES);
     if (type == DESCRIPTOR_CONFIGURATION && number == 0)
-        return answer(transfer, descriptors->configuration, get_le16(descriptors->configuration + 2));
+        return usb_answer(transfer, descriptors->configuration, get_le16(descriptors->configuration + 2));
     if (type == DESCRIPTOR_QUALIFIER && descriptors->qualifier)
-        return answer(transfer, descriptors->qualifier, QUALIFIER_BYTES);
+        return usb_answer(transfer, descriptors->qualifier, QUALIFIER_BYTES);
     return USB_STALL;
 }
 
@@ -118,7 +117,7 @@ static enum usb_status get_status(const struct usb_device *device, struct usb_tr
     default:
         break;
     }
-    return answer(transfer, status, sizeof status);
+    return usb_answer(transfer, status, sizeof status);
 }
 
 /* An endpoint's halt is the only feature that is switched here. */
@@ -152,11 +151,11 @@ static enum usb_status standard(struct usb_device *device, struct usb_transfer *
     case (USB_IN | TO_DEVICE) << 8 | GET_DESCRIPTOR:
         return get_descriptor(device, transfer);
     case (USB_IN | TO_DEVICE) << 8 | GET_CONFIGURATION:
-        return answer(transfer, &device->state.configuration, 1);
+        return usb_answer(transfer, &device->state.configuration, 1);
     case TO_DEVICE << 8 | SET_CONFIGURATION:
         return set_configuration(device, transfer->setup.value);
     case (USB_IN | TO_INTERFACE) << 8 | GET_INTERFACE:
-        return answer(transfer, &zero, 1);
+        return usb_answer(transfer, &zero, 1);
     case TO_INTERFACE << 8 | SET_INTERFACE:
         return transfer->setup.value == 0 ? USB_DONE : USB_STALL;
     default:

@@ -50,7 +50,7 @@ static void step(const struct interrupter_state *state, uint32_t *segment, uint3
     if (++*index < state->ring[*segment].trbs)
         return;
     *index = 0;
-    *segment = (*segment + 1) % state->segments;
+    *segment = *segment + 1 < state->segments ? *segment + 1 : 0;
 }
 
 static uint64_t place(const struct interrupter_state *state, uint32_t segment, uint32_t index)

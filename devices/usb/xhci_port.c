@@ -292,6 +292,15 @@ bool xhci_plugged(struct xhci *xhci, const char *name)
     return plugged;
 }
 
+static bool is_driven(const struct xhci *xhci, const struct usb_device *device)
+{
+    for (unsigned slot = 1; slot <= SLOTS; slot++)
+        for (unsigned index = 2; slot_device(xhci, slot) == device && index < ENDPOINTS; index++)
+            if (xhci->pipes[slot][index] && xhci->pipes[slot][index]->phase != PIPE_IDLE)
+                return true;
+    return false;
+}
+
 unsigned xhci_list(struct xhci *xhci, struct usb_listing *list, unsigned max)
 {
     unsigned count;
@@ -299,7 +308,9 @@ unsigned xhci_list(struct xhci *xhci, struct usb_listing *list, unsigned max)
     pthread_mutex_lock(&xhci->lock);
     count = xhci->device_count;
     for (unsigned n = 0; n < MIN(count, max); n++)
-        list[n] = (struct usb_listing){.name = xhci->order[n]->name, .plugged = xhci->order[n]->plugged};
+        list[n] = (struct usb_listing){.name = xhci->order[n]->name,
+                                       .plugged = xhci->order[n]->plugged,
+                                       .driven = is_driven(xhci, xhci->order[n])};
     pthread_mutex_unlock(&xhci->lock);
     return count;
 }

@@ -31,6 +31,7 @@ int usb_tablet_create(struct xhci *xhci, struct input *input, struct error *erro
 struct usb_listing {
     const char *name; /* "keyboard": valid as long as the controller */
     bool plugged;
+    bool driven; /* the guest waits for what it has to say, or the device for the guest's data */
 };
 /* Writes at most max entries, in the order of creation, and returns how many devices there are. Any thread. */
 unsigned xhci_list(struct xhci *xhci, struct usb_listing *list, unsigned max);
@@ -75,6 +76,8 @@ struct usb_transfer {
 /* Appends to what the host receives, or takes from what it sends; at most as much as there is. Returns the bytes. */
 size_t usb_transfer_put(struct usb_transfer *transfer, const void *from, size_t length);
 size_t usb_transfer_get(struct usb_transfer *transfer, void *to, size_t length);
+/* A control request's answer: what was asked for of it, and no more. */
+enum usb_status usb_answer(struct usb_transfer *transfer, const void *data, size_t length);
 
 /*
  * The device's side. All are called with the controller's lock held: a device takes its own lock inside, and calls

@@ -199,6 +199,7 @@ static void the_fall_back_has_what_nobody_polls_for(void **state)
     struct fall_back ps2 = {.sink = {.key = take_key, .pointer = take_pointer, .device = &ps2}};
     const struct input_pointer pointer = {.x = 9};
     struct error error = {""};
+    struct usb_listing list[2];
     unsigned slot;
 
     (void)state;
@@ -220,7 +221,11 @@ static void the_fall_back_has_what_nobody_polls_for(void **state)
     driver_settle(driver);
     assert_int_equal(ps2.keys, 1);
     assert_int_equal(ps2.pointers, 1);
+    xhci_list(driver->xhci, list, 2);
+    assert_false(list[0].driven || list[1].driven);
     begin_polling(driver, slot);
+    xhci_list(driver->xhci, list, 2);
+    assert_true(list[0].driven && !list[1].driven);
     assert_int_equal(input_key(driver->input, KEY_B, true), 0);
     assert_int_equal(awaited(driver, slot), 0x050000);
     assert_int_equal(ps2.keys, 2); /* A was let go there */
