@@ -184,8 +184,8 @@ void interrupters_announce(struct xhci *xhci)
             xhci->state.status |= STATUS_EVENT;
             xhci->announce_ns[n] = now + (int64_t)(state->moderation & 0xFFFF) * MODERATION_NS;
             xhci->blocked_ns[n] = 0;
-            send(xhci, n);
         }
+        send(xhci, n); /* and what was pending while messages or interrupts were off */
     }
     if (next)
         loop_timer_set(xhci->board->loop, &xhci->moderation, next);

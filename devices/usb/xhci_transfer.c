@@ -231,6 +231,15 @@ static void take_status(struct pipe *pipe, enum usb_status status, unsigned inde
     }
 }
 
+/* A No Op, or Event Data alone: nothing of it goes to the device. */
+static bool is_without_transfer(const struct pipe *pipe, unsigned index)
+{
+    for (unsigned n = 0; n < pipe->count; n++)
+        if (carries_data(&pipe->td[n].trb) || (index == 1 && trb_type(&pipe->td[n].trb) == TRB_SETUP))
+            return false;
+    return true;
+}
+
 static void submit(struct pipe *pipe, unsigned index)
 {
     struct usb_device *device = pipe->transfer.device;
@@ -238,7 +247,7 @@ static void submit(struct pipe *pipe, unsigned index)
 
     pipe->transfer.actual = 0;
     atomic_store(&pipe->transfer.completed, false);
-    if (trb_type(&pipe->td[0].trb) == TRB_NO_OP)
+    if (is_without_transfer(pipe, index))
         status = USB_DONE;
     else if (index == 1)
         status = usb_control(device, &pipe->transfer);

@@ -221,6 +221,13 @@ static void chained_tds_report_what_they_were_asked_to(void **state)
     driver_settle(driver);
     assert_true(driver_event(driver, 0, &event));
     assert_int_equal(TRB_CODE(event), SUCCESS);
+    /* Event Data alone asks the device for nothing. */
+    ring_add(driver, &driver->rings[slot][3], 0x2222, 0, TYPE(T_EVENT_DATA) | C_INTERRUPT);
+    driver_ring(driver, slot, 3);
+    driver_settle(driver);
+    assert_true(driver_event(driver, 0, &event));
+    assert_int_equal(event.parameter, 0x2222);
+    assert_int_equal(event.status, SUCCESS << 24);
     /* A No Op, alone. */
     data = ring_add(driver, ring, 0, 0, TYPE(T_NO_OP) | C_INTERRUPT);
     driver_ring(driver, slot, 1);
@@ -396,6 +403,15 @@ static void interrupts_follow_events(void **state)
     assert_int_equal(drain(driver, 2), 1);
     assert_false(driver_interrupted(driver, 2));
     /* None while the interrupter or the controller is told so; the bit stays. */
+    driver_put(driver, R_USBCMD, 4, 1);
+    ring_add(driver, &driver->rings[slot][1], 0, 2 << 22, TYPE(T_NO_OP) | C_INTERRUPT);
+    driver_ring(driver, slot, 1);
+    driver_settle(driver);
+    assert_false(driver_interrupted(driver, 2));
+    driver_put(driver, R_USBCMD, 4, 5);
+    assert_true(driver_interrupted(driver, 2));
+    drain(driver, 2);
+    driver_interrupted(driver, 2);
     driver_put(driver, R_INTERRUPTER(2) + R_IMAN, 4, 0);
     ring_add(driver, &driver->rings[slot][1], 0, 2 << 22, TYPE(T_NO_OP) | C_INTERRUPT);
     driver_ring(driver, slot, 1);
