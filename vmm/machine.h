@@ -33,6 +33,7 @@ struct machine {
     struct input *input;
     struct console console;
     struct display *display;
+    struct xhci *xhci;
     struct fw_cfg *fw_cfg;
     struct net_backend *net;
     struct block *disks[CONFIG_DISKS];
