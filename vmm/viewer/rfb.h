@@ -23,13 +23,13 @@ struct rfb_options {
     struct input *input;
     const char *name;     /* what viewers see in their title; lives as long */
     unsigned viewers_max; /* 0: RFB_VIEWERS_MAX */
+    unsigned patience_ms; /* how long a peer may take for a message or an update; 0: a minute */
 };
 /* 0, or -errno with a text. */
 int rfb_create(const struct rfb_options *options, struct rfb **rfb, struct error *error);
 /*
  * Serves RFB on a connected stream socket whose peer has been let in already (security type None). fd is the rfb's from
- * now on and is closed whatever happens. -EBUSY: as many viewers as there may be are there; -EMFILE: a descriptor that
- * is too high for LibVNCServer. Any thread.
+ * now on and is closed whatever happens. -EBUSY: as many viewers as there may be are there. Any thread.
  */
 int rfb_attach(struct rfb *rfb, int fd);
 /*
