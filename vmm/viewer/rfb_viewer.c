@@ -33,6 +33,7 @@ struct viewer {
     bool resized;       /* since the peer was told the size at first */
     bool partial, more; /* of a message; of messages */
     bool served;        /* a whole message, in this round */
+    bool hung_up;       /* nothing arrives any more */
     uint32_t skip;      /* bytes of text that nobody wants */
     uint32_t sent;      /* the library's count, which wraps */
 };
@@ -80,6 +81,7 @@ static void expect(struct viewer *viewer, bool something)
 static void set_server_format(rfbScreenInfoPtr lib)
 {
     lib->serverFormat.depth = 24;
+    lib->serverFormat.trueColour = 1; /* as the wire has it; the library's own TRUE is -1 */
     lib->serverFormat.redShift = 16;
     lib->serverFormat.greenShift = 8;
     lib->serverFormat.blueShift = 0;
@@ -257,7 +259,7 @@ static bool serve_next(struct viewer *viewer)
     }
     viewer->more = false;
     viewer->partial = true;
-    return true;
+    return !viewer->hung_up;
 }
 
 static bool serve_messages(struct viewer *viewer)
@@ -308,8 +310,11 @@ static void wait_for_events(struct viewer *viewer)
 {
     struct epoll_event events[2];
     uint64_t count;
+    int ready = epoll_wait(viewer->poll_fd, events, ARRAY_SIZE(events), viewer->more ? 0 : -1);
 
-    epoll_wait(viewer->poll_fd, events, ARRAY_SIZE(events), viewer->more ? 0 : -1);
+    for (int n = 0; n < ready; n++)
+        if (events[n].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+            viewer->hung_up = true;
     if (read(viewer->wake_fd, &count, sizeof count) < 0)
         return; /* it was the socket */
 }
@@ -332,13 +337,11 @@ static bool prepare(struct viewer *viewer)
 /* The first picture, within the deadline: nothing can be told before its size is known. */
 static bool wait_for_picture(struct viewer *viewer)
 {
-    uint8_t byte;
-
     while (!viewer->picture) {
         screen_view_wait(viewer->view);
         wait_for_events(viewer);
         look(viewer);
-        if (!viewer->picture && recv(viewer->options->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+        if (viewer->hung_up)
             return false;
     }
     viewer->client = adopt(viewer->options->lib, viewer->options->fd);
