@@ -841,7 +841,7 @@ static void a_port_with_a_password(void **state)
     start_ns = clock_ns();
     for (unsigned n = 0; n < 3; n++) {
         dial(&viewer, port);
-        assert_false(fake_viewer_let_in(&viewer, 8, n ? "open ses" + n : ""));
+        assert_false(fake_viewer_let_in(&viewer, 8, n ? &PASSWORD[n] : ""));
         fake_viewer_wait_end(&viewer);
         fake_viewer_close(&viewer);
     }

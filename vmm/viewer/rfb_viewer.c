@@ -102,10 +102,8 @@ static void show_picture(struct viewer *viewer, const struct screen_picture *pic
 }
 
 /* Neighbours in a line become one rectangle. */
-static void mark_tiles(struct viewer *viewer, const uint64_t *tiles)
+static void mark_tiles(rfbScreenInfoPtr lib, const struct screen_picture *picture, const uint64_t *tiles)
 {
-    const struct screen_picture *picture = viewer->picture;
-
     for (unsigned down = 0; down < picture->tiles_down; down++)
         for (unsigned across = 0, run; across < picture->tiles_across; across += run + 1) {
             size_t tile = (size_t)down * picture->tiles_across + across;
@@ -113,8 +111,8 @@ static void mark_tiles(struct viewer *viewer, const uint64_t *tiles)
             for (run = 0; across + run < picture->tiles_across && (tiles[tile / 64] >> tile % 64 & 1); run++)
                 tile++;
             if (run)
-                rfbMarkRectAsModified(viewer->options->lib, (int)(across * SCREEN_TILE_WIDTH),
-                                      (int)(down * SCREEN_TILE_HEIGHT), (int)((across + run) * SCREEN_TILE_WIDTH),
+                rfbMarkRectAsModified(lib, (int)(across * SCREEN_TILE_WIDTH), (int)(down * SCREEN_TILE_HEIGHT),
+                                      (int)((across + run) * SCREEN_TILE_WIDTH),
                                       (int)((down + 1) * SCREEN_TILE_HEIGHT));
         }
 }
@@ -129,7 +127,7 @@ static void look(struct viewer *viewer)
     if (picture != viewer->picture)
         show_picture(viewer, picture);
     else
-        mark_tiles(viewer, tiles);
+        mark_tiles(viewer->options->lib, picture, tiles);
 }
 
 /*
