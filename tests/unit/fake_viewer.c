@@ -411,6 +411,10 @@ static bool rectangle(struct fake_viewer *viewer)
     case EXTENDED_BUTTONS:
         viewer->has_extended_buttons = true;
         break;
+    case CURSOR: /* none: the guest draws its own */
+        assert_int_equal(get_be32(head + 4), 0);
+        viewer->has_cursor = true;
+        break;
     case LAST_RECT:
         return false;
     default:
@@ -419,12 +423,27 @@ static bool rectangle(struct fake_viewer *viewer)
     return true;
 }
 
+/* ServerCutText; a negative size is the extended clipboard's. */
+static void skip_text(struct fake_viewer *viewer)
+{
+    uint8_t head[3], text[256];
+    int32_t size;
+
+    fake_viewer_get(viewer, head, sizeof head);
+    size = (int32_t)get_word(viewer);
+    size = size < 0 ? -size : size;
+    assert_in_range(size, 0, sizeof text);
+    fake_viewer_get(viewer, text, (size_t)size);
+}
+
 void fake_viewer_update(struct fake_viewer *viewer)
 {
     uint8_t head[3];
-    unsigned count, n = 0;
+    unsigned count, n = 0, kind = get_byte(viewer);
 
-    assert_int_equal(get_byte(viewer), 0);
+    for (; kind == 3; kind = get_byte(viewer))
+        skip_text(viewer);
+    assert_int_equal(kind, 0);
     fake_viewer_get(viewer, head, sizeof head);
     count = get_be16(head + 1);
     viewer->left = viewer->top = UINT16_MAX;

@@ -15,6 +15,7 @@ enum {
     ZRLE = 16,
     NEW_SIZE = -223,
     LAST_RECT = -224,
+    CURSOR = -239,
     EXTENDED_KEY = -258,
     EXTENDED_SIZE = -308,
     EXTENDED_BUTTONS = -316
@@ -31,7 +32,7 @@ struct fake_viewer {
     int32_t encoding;                  /* of the last rectangle with pixels */
     unsigned left, top, right, bottom; /* around those rectangles; right and bottom exclusive */
     uint64_t area;
-    bool resized, has_extended_key, has_extended_buttons;
+    bool resized, has_extended_key, has_extended_buttons, has_cursor;
     unsigned resize_reason, resize_status;
 };
 

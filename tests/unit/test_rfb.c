@@ -374,6 +374,34 @@ static void size_requests_are_refused(void **state)
     fake_viewer_close(&viewer);
 }
 
+/* Everything that noVNC 1.6 asks for. */
+static void a_browser(void **state)
+{
+    struct fake_viewer viewer;
+    bool resized = false;
+
+    (void)state;
+    fake_display_mode(fake, 1280, 800, 1280, 0);
+    join(&viewer);
+    FAKE_VIEWER_ENCODINGS(&viewer, 1, TIGHT, -260, ZRLE, 50, 21, 5, 2, RAW, -256 + 2, NEW_SIZE, LAST_RECT, EXTENDED_KEY,
+                          -261, EXTENDED_SIZE, -309, -312, -313, -307, (int32_t)0xC0A1E5CE, EXTENDED_BUTTONS,
+                          0x574D5664, CURSOR);
+    fake_viewer_request(&viewer, false);
+    for (uint64_t area = 0; area < 1280 * 800; area += viewer.area) {
+        fake_viewer_update(&viewer);
+        resized |= viewer.resized;
+        fake_viewer_request(&viewer, true);
+    }
+    assert_int_equal(viewer.encoding, TIGHT);
+    assert_true(resized && viewer.has_extended_key && viewer.has_extended_buttons && viewer.has_cursor);
+    fake_display_draw(fake, 1280 * 400 + 640, 0x654321);
+    do
+        fake_viewer_update(&viewer);
+    while (viewer.pixels[1280 * 400 + 640] != 0x654321);
+    assert_int_equal(viewer.area, 64 * 16);
+    fake_viewer_close(&viewer);
+}
+
 static void keys_by_keysym(void **state)
 {
     struct fake_viewer viewer;
@@ -927,6 +955,7 @@ int main(void)
         T(scattered_changes_arrive),
         T(mode_changes_are_told),
         T(size_requests_are_refused),
+        T(a_browser),
         T(keys_by_keysym),
         T(keys_by_scan_code),
         T(every_key_has_its_code),

@@ -35,18 +35,20 @@ int rfb_port_open(const char *address, uint16_t port, struct error *error)
     const struct addrinfo hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
     struct addrinfo *where = NULL;
+    const char *left = strchr(address, ':') ? "[" : "", *right = *left ? "]" : "";
     char service[8];
     int fd;
 
     snprintf(service, sizeof service, "%u", port);
     if (getaddrinfo(address, service, &hints, &where) != 0)
         return error_set(error, EINVAL,
-                         "--vnc %s:%u: not an address of this host; give one in digits, such as 127.0.0.1", address,
-                         port);
+                         "--vnc %s%s%s:%u: not an address of this host; give one in digits, such as 127.0.0.1", left,
+                         address, right, port);
     fd = listen_on(where);
     freeaddrinfo(where);
     if (fd < 0)
-        return error_set(error, -fd, "--vnc %s:%u: %s; choose another port or address", address, port, strerror(-fd));
+        return error_set(error, -fd, "--vnc %s%s%s:%u: %s; choose another port or address", left, address, right, port,
+                         strerror(-fd));
     return fd;
 }
 

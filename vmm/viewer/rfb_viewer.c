@@ -64,6 +64,7 @@ rfbScreenInfoPtr rfb_viewer_screen_create(const char *name)
     lib->maxRectsPerUpdate = RECTANGLES_MAX;
     lib->maxClientWait = STALL_MS;
     lib->permitFileTransfer = FALSE;
+    lib->setXCutTextUTF8 = NULL; /* later versions than 0.9.14 do not offer the extended clipboard then */
     return lib;
 }
 
