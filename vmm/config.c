@@ -202,6 +202,31 @@ int config_set_display(struct config *config, const char *value, struct error *e
     return 0;
 }
 
+int config_set_vnc(struct config *config, const char *value, struct error *error)
+{
+    const char *colon = strrchr(value, ':'), *digits = colon ? colon + 1 : value;
+    bool brackets = *value == '[' && colon && colon > value && colon[-1] == ']';
+    const char *host = brackets ? value + 1 : value, *end = brackets ? colon - 1 : colon;
+    uint8_t binary[16];
+
+    free(config->vnc_address);
+    config->vnc_address = NULL;
+    if (!strcmp(value, "none"))
+        return 0;
+    if (!parse_port(digits, digits + strlen(digits), &config->vnc_port) || !config->vnc_port)
+        return error_set(error, EINVAL, "--vnc %s: no port; give [ADDRESS:]PORT with a port from 1 to 65535, or none",
+                         value);
+    config->vnc_address = colon ? strndup(host, (size_t)(end - host)) : strdup("127.0.0.1");
+    if (!config->vnc_address)
+        return error_set(error, ENOMEM, "configuration: out of memory");
+    if (inet_pton(brackets ? AF_INET6 : AF_INET, config->vnc_address, binary) != 1)
+        return error_set(error, EINVAL,
+                         "--vnc %s: %s is not an address; give one of this host in digits (IPv6 in brackets), 0.0.0.0 "
+                         "for all, or leave it out for 127.0.0.1",
+                         value, config->vnc_address);
+    return 0;
+}
+
 void config_show_mac(const struct config *config, char *text, size_t size)
 {
     const uint8_t *mac = config->mac;
@@ -272,6 +297,10 @@ static int check_contradictions(const struct config *config, struct error *error
         {"--forward", "--net none", "there is no network to lead into; leave one out", config->forward_count > 0,
          no_net},
         {"--mac", "--net none", "there is no card that has it; leave one out", config->mac_given, no_net},
+        {"--vnc", "--display none", "there is no screen to look at; leave one out", config->vnc_address != NULL,
+         !config->display_width},
+        {"--vnc-password-file", "--vnc none", "there is no port that it is for; add --vnc PORT or leave it out",
+         config->vnc_password_file != NULL, !config->vnc_address},
         {"--screenshot", "--display none", "there is no screen to take a picture of; leave one out",
          config->screenshot != NULL, !config->display_width},
     };
@@ -296,6 +325,9 @@ int config_complete(struct config *config, struct error *error)
 {
     int failed = check_contradictions(config, error);
 
+    if (failed == 0 && config->vnc_address && !config->vnc_password_file)
+        failed =
+            error_set(error, EINVAL, "--vnc: no password; name a file that holds one with --vnc-password-file FILE");
     if (failed == 0)
         failed = check_name(config->name, error);
     if (failed < 0)
@@ -332,6 +364,8 @@ void config_free(struct config *config)
     free(config->append);
     free(config->serial);
     free(config->screenshot);
+    free(config->vnc_address);
+    free(config->vnc_password_file);
     free(config->state);
     free(config->control);
     *config = (struct config){0};

@@ -50,6 +50,9 @@ struct config {
     /* Screen and console */
     unsigned display_width, display_height; /* 0: no display */
     char *serial, *screenshot;
+    char *vnc_address; /* NULL: no VNC port */
+    uint16_t vnc_port;
+    char *vnc_password_file;
     /* Life */
     char *state, *control;
     enum log_level log_level;
@@ -64,6 +67,7 @@ int config_add_forward(struct config *config, const char *value, struct error *e
 int config_set_mac(struct config *config, const char *value, struct error *error);
 int config_set_uuid(struct config *config, const char *value, struct error *error);
 int config_set_display(struct config *config, const char *value, struct error *error);
+int config_set_vnc(struct config *config, const char *value, struct error *error);
 
 /* Where distributions put the firmware, the first choice first; NULL at the end. */
 extern const char *const config_firmware_places[];
@@ -82,6 +86,9 @@ int config_complete(struct config *config, struct error *error);
  * nothing. After config_complete(). 0, or -errno with a text.
  */
 int config_check(const struct config *config, struct error *error);
+/* The first line of the password file, for the caller to wipe; what is too long for VNC does not count. 0, or -errno
+ * with a text. */
+int config_read_vnc_password(const struct config *config, char *password, size_t size, struct error *error);
 /*
  * vmm/state.c: the state folder is this machine's from now on: made if need be, locked against a second machine, with
  * the UUID that is kept there (--uuid and --mac have the last word). The lock, a file descriptor, or -errno with a

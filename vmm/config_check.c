@@ -13,6 +13,7 @@
 #include "config.h"
 #include "control.h"
 #include "host_memory.h"
+#include "viewer/rfb_port.h"
 
 static int check_memory(const struct config *config, struct error *error)
 {
@@ -191,10 +192,51 @@ static int check_network(const struct config *config, struct error *error)
     return failed;
 }
 
+int config_read_vnc_password(const struct config *config, char *password, size_t size, struct error *error)
+{
+    const char *path = config->vnc_password_file;
+    FILE *file = fopen(path, "re");
+    bool found = file && fgets(password, (int)size, file);
+
+    if (!file || ferror(file)) {
+        int failed =
+            error_set(error, errno, "--vnc-password-file %s: %s; name a file that can be read", path, strerror(errno));
+
+        if (file)
+            fclose(file);
+        return failed;
+    }
+    fclose(file);
+    if (found)
+        password[strcspn(password, "\r\n")] = 0;
+    if (!found || !*password)
+        return error_set(error, EINVAL, "--vnc-password-file %s: its first line is empty; write the password there",
+                         path);
+    return 0;
+}
+
+/* The port is taken for a moment. */
+static int check_vnc(const struct config *config, struct error *error)
+{
+    char password[256];
+    int failed;
+
+    if (!config->vnc_address)
+        return 0;
+    failed = config_read_vnc_password(config, password, sizeof password, error);
+    explicit_bzero(password, sizeof password);
+    if (failed == 0)
+        failed = rfb_port_open(config->vnc_address, config->vnc_port, error);
+    if (failed < 0)
+        return failed;
+    close(failed);
+    return 0;
+}
+
 int config_check(const struct config *config, struct error *error)
 {
     static int (*const checks[])(const struct config *, struct error *) = {
-        check_memory, state_check, check_shared_files, check_outputs, check_disks, check_boot, check_network,
+        check_memory, state_check, check_shared_files, check_outputs, check_disks, check_boot, check_network, check_vnc,
     };
     int failed = 0;
 

@@ -110,6 +110,26 @@ static int create_usb(struct machine *m, struct error *error)
     return failed;
 }
 
+/* Who looks at the display. */
+static int create_viewers(struct machine *m, struct error *error)
+{
+    const struct config *config = m->config;
+    const struct rfb_options options = {.display = m->display, .input = m->input, .name = config->name};
+    char password[256];
+    int failed;
+
+    if (!m->display)
+        return 0;
+    failed = rfb_create(&options, &m->rfb, error);
+    if (failed < 0 || !config->vnc_address)
+        return failed;
+    failed = config_read_vnc_password(config, password, sizeof password, error);
+    if (failed == 0)
+        failed = rfb_listen(m->rfb, config->vnc_address, config->vnc_port, password, error);
+    explicit_bzero(password, sizeof password);
+    return failed;
+}
+
 /* Disks are started in the order in which they were given, and nothing else is (OpenFirmware paths, platform
  * contract 3.1). */
 static int add_boot_order(struct machine *m, struct error *error)
@@ -235,8 +255,8 @@ int machine_load_kernel(struct machine *m, struct error *error)
 int machine_create(struct machine *m, struct error *error)
 {
     static int (*const parts[])(struct machine *, struct error *) = {
-        create_core,     create_vcpus, create_chipset, create_display,   create_usb,
-        create_firmware, create_disks, create_network, lifecycle_create,
+        create_core,     create_vcpus, create_chipset, create_display, create_usb,
+        create_firmware, create_disks, create_network, create_viewers, lifecycle_create,
     };
     int failed;
 
@@ -255,6 +275,8 @@ int machine_create(struct machine *m, struct error *error)
 void machine_destroy(struct machine *m)
 {
     lifecycle_destroy(m);
+    if (m->rfb)
+        rfb_destroy(m->rfb);
     vcpus_destroy(m->vcpus);
     if (m->board.loop)
         loop_stop(m->board.loop);

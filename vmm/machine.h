@@ -19,6 +19,7 @@
 #include "console.h"
 #include "control.h"
 #include "kvm.h"
+#include "viewer/rfb.h"
 
 /* Runs a machine until it ends. Returns the exit status (exit_codes.h); what went wrong has been logged. */
 int machine_main(const struct config *config);
@@ -34,6 +35,7 @@ struct machine {
     struct console console;
     struct display *display;
     struct xhci *xhci;
+    struct rfb *rfb; /* NULL without a display */
     struct fw_cfg *fw_cfg;
     struct net_backend *net;
     struct block *disks[CONFIG_DISKS];

@@ -68,6 +68,10 @@ static const struct option options[] = {
     {.group = "Screen and console", .name = "display", .metavar = "WIDTHxHEIGHT|none", .fallback = "1280x800", .type = SPECIAL, .apply = config_set_display,
      .help = "preferred size of the screen"},
     {.name = "serial", .metavar = "stdio|none|FILE", .fallback = "stdio", .type = TEXT, AT(serial), .help = "where the first serial port leads"},
+    {.name = "vnc", .metavar = "[ADDRESS:]PORT|none", .fallback = "none", .type = SPECIAL, .apply = config_set_vnc,
+     .help = "show the screen to VNC viewers on this port (of 127.0.0.1 unless ADDRESS says); nothing is encrypted there"},
+    {.name = "vnc-password-file", .metavar = "FILE", .type = TEXT, AT(vnc_password_file),
+     .help = "file whose first line is the password for --vnc; its first eight bytes count"},
     {.name = "screenshot", .metavar = "FILE", .type = TEXT, AT(screenshot), .help = "write the last picture of the screen here at the end, as PNG"},
 
     {.group = "Life", .name = "state", .metavar = "FOLDER", .fallback = "machine", .type = TEXT, AT(state), .help = "folder for what the machine keeps"},

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -11,6 +12,7 @@
 #include "edid.h"
 #include "png.h"
 
+enum { VIDEO_BAR = 0, REGISTERS_BAR = 2 };
 #define REGISTERS_SIZE 4096
 #define EDID_AT 0x000
 #define EDID_END 0x100
@@ -42,6 +44,7 @@ struct display {
     uint8_t edid[EDID_BYTES];
     uint8_t *memory;
     uint64_t memory_size;
+    _Atomic bool all_dirty; /* what the log does not know */
 };
 
 /* The scan-out that the registers describe; no size at all when it would not lie inside video memory. Lock held. */
@@ -76,6 +79,8 @@ static void write_dispi(struct display *display, unsigned index, uint16_t value)
         if (!mode.width)
             display->state = before;
     }
+    if (memcmp(&before, &display->state, sizeof before) != 0)
+        atomic_store(&display->all_dirty, true);
 }
 
 static uint16_t read_dispi(const struct display *display, unsigned index)
@@ -138,6 +143,37 @@ const uint8_t *display_memory(const struct display *display)
     return display->memory;
 }
 
+uint64_t display_memory_size(const struct display *display)
+{
+    return display->memory_size;
+}
+
+bool display_dirty(struct display *display, uint64_t *bitmap)
+{
+    size_t words = (size_t)((display->memory_size / DISPLAY_PAGE + 63) / 64);
+    bool all = atomic_exchange(&display->all_dirty, false), any = false;
+    int result = pci_bar_dirty_log(&display->function, VIDEO_BAR, bitmap);
+
+    if (all || (result < 0 && result != -ENOENT)) {
+        memset(bitmap, 0xFF, words * sizeof *bitmap);
+        return true;
+    }
+    if (result == -ENOENT)
+        memset(bitmap, 0, words * sizeof *bitmap);
+    for (size_t n = 0; n < words && !any; n++)
+        any = bitmap[n] != 0;
+    return any;
+}
+
+/* With the bus's lock held. The log of what was written at the last place is lost. */
+static void video_moved(struct pci_function *function, unsigned bar, uint64_t address)
+{
+    struct display *display = container_of(function, struct display, function);
+
+    (void)bar, (void)address;
+    atomic_store(&display->all_dirty, true);
+}
+
 int display_write_png(struct display *display, const char *path, struct error *error)
 {
     struct display_mode mode;
@@ -160,6 +196,7 @@ static void reset(struct device *device)
     display->state = (struct display_state){0};
     display->state.dispi[ID] = DISPI_ID;
     display->state.dispi[VIDEO_MEMORY] = (uint16_t)(display->memory_size / (64 * KiB));
+    atomic_store(&display->all_dirty, true);
     pthread_mutex_unlock(&display->lock);
 }
 
@@ -177,16 +214,19 @@ static void destroy(struct device *device)
 static int add_function(struct board *board, struct display *display, int slot)
 {
     const struct pci_identity identity = {0x1234, 0x1111, 0x1AF4, 0x1100, 2, 0x038000};
-    const struct pci_bar video = {
-        .type = PCI_BAR_MEMORY32, .prefetchable = true, .size = display->memory_size, .memory = display->memory};
+    const struct pci_bar video = {.type = PCI_BAR_MEMORY32,
+                                  .prefetchable = true,
+                                  .size = display->memory_size,
+                                  .memory = display->memory,
+                                  .moved = video_moved};
     const struct pci_bar registers = {
         .type = PCI_BAR_MEMORY32, .size = REGISTERS_SIZE, .region = {.ops = &registers_ops, .device = display}};
     int failed = pci_function_init(&display->function, "display", &identity);
 
     if (failed == 0)
-        failed = pci_bar_add(&display->function, 0, &video);
+        failed = pci_bar_add(&display->function, VIDEO_BAR, &video);
     if (failed == 0)
-        failed = pci_bar_add(&display->function, 2, &registers);
+        failed = pci_bar_add(&display->function, REGISTERS_BAR, &registers);
     if (failed == 0)
         failed = pci_function_add(board->pci, &display->function, slot, 0);
     return failed;

@@ -82,6 +82,18 @@ int pci_bar_add(struct pci_function *function, unsigned number, const struct pci
     return 0;
 }
 
+int pci_bar_dirty_log(struct pci_function *function, unsigned number, uint64_t *bitmap)
+{
+    struct pci_bar *bar = &function->bars[number];
+    int result = -ENOENT;
+
+    pthread_mutex_lock(&function->bus->lock);
+    if (bar->memory && bar->address != PCI_NO_ADDRESS)
+        result = vm_dirty_log(function->bus->board->vm, &bar->slot, bitmap);
+    pthread_mutex_unlock(&function->bus->lock);
+    return result;
+}
+
 /* The address that configuration space gives, or PCI_NO_ADDRESS while it decodes nothing. */
 static uint64_t wanted_address(const struct pci_function *function, unsigned number)
 {

@@ -2,6 +2,7 @@
 #ifndef CASEMENT_DISPLAY_H
 #define CASEMENT_DISPLAY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "casement/board.h"
@@ -31,6 +32,15 @@ struct display_mode {
 /* A consistent copy of the present mode, always inside video memory. Any thread. */
 void display_mode(struct display *display, struct display_mode *mode);
 const uint8_t *display_memory(const struct display *display);
+uint64_t display_memory_size(const struct display *display);
+
+#define DISPLAY_PAGE 4096
+/*
+ * Sets the bit of each page of video memory that was written, or came to be shown in another way, since the last call;
+ * whether there is any. After the BAR has moved, a change of mode or a reset that is every page, because a log ends
+ * with the mapping that it belongs to. bitmap: a bit for each page, rounded up to 64. Any thread, one caller at a time.
+ */
+bool display_dirty(struct display *display, uint64_t *bitmap);
 
 /* Writes the present picture (or a black 640x480 before any mode) as PNG, through a temporary file and rename(). Any
  * thread. */

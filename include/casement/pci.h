@@ -108,6 +108,9 @@ int pci_function_init(struct pci_function *function, const char *name, const str
 /* Fills bars[bar] from bar_template (type, prefetchable, size, region.name/ops/device or memory, moved). 0 or -EINVAL.
  */
 int pci_bar_add(struct pci_function *function, unsigned bar, const struct pci_bar *bar_template);
+/* vm_dirty_log() of a BAR of host memory, whatever vCPUs do with its place meanwhile. -ENOENT while it is mapped
+ * nowhere. Takes the bus's lock. */
+int pci_bar_dirty_log(struct pci_function *function, unsigned bar, uint64_t *bitmap);
 /* Appends a capability of len bytes (2 of them id and next) and returns its offset, or 0 when there is no room. */
 unsigned pci_capability_add(struct pci_function *function, uint8_t id, unsigned len);
 /* Makes bits of a register writable by the guest; value is little-endian. */

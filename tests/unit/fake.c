@@ -26,6 +26,7 @@ static int slot_add(struct vm *vm, struct vm_slot *slot)
     for (int n = 0; n < FAKE_SLOTS; n++)
         if (!fake->slots[n]) {
             fake->slots[n] = slot;
+            fake->dirty[n] = slot->log_dirty ? calloc(align_up(slot->size / 4096, 64) / 64, 8) : NULL;
             slot->number = n;
             return 0;
         }
@@ -34,16 +35,41 @@ static int slot_add(struct vm *vm, struct vm_slot *slot)
 
 static void slot_remove(struct vm *vm, struct vm_slot *slot)
 {
-    if (slot->number >= 0)
-        of(vm)->slots[slot->number] = NULL;
+    struct fake *fake = of(vm);
+
+    if (slot->number >= 0) {
+        fake->slots[slot->number] = NULL;
+        free(fake->dirty[slot->number]);
+        fake->dirty[slot->number] = NULL;
+    }
     slot->number = -1;
 }
 
 static int dirty_log(struct vm *vm, const struct vm_slot *slot, uint64_t *bitmap)
 {
-    (void)vm;
-    memset(bitmap, 0xFF, align_up(slot->size / 4096, 64) / 8);
+    uint64_t *dirty = slot->number < 0 ? NULL : of(vm)->dirty[slot->number];
+
+    if (!dirty)
+        return -ENOENT;
+    for (size_t n = 0; n < align_up(slot->size / 4096, 64) / 64; n++)
+        bitmap[n] = __atomic_exchange_n(&dirty[n], 0, __ATOMIC_SEQ_CST);
     return 0;
+}
+
+bool fake_store(struct fake *fake, uint64_t address, const void *data, size_t size)
+{
+    for (int n = 0; n < FAKE_SLOTS; n++) {
+        const struct vm_slot *slot = fake->slots[n];
+
+        if (!slot || slot->read_only || address < slot->gpa || address + size > slot->gpa + slot->size)
+            continue;
+        memcpy((char *)slot->host + (address - slot->gpa), data, size);
+        for (uint64_t page = (address - slot->gpa) / 4096;
+             fake->dirty[n] && page <= (address + size - 1 - slot->gpa) / 4096; page++)
+            __atomic_fetch_or(&fake->dirty[n][page / 64], UINT64_C(1) << page % 64, __ATOMIC_SEQ_CST);
+        return true;
+    }
+    return false;
 }
 
 static int ioeventfd(struct vm *vm, enum bus_space space, uint64_t address, unsigned size, const uint64_t *match,

@@ -22,6 +22,7 @@ struct fake {
     struct vm vm; /* first */
     struct board board;
     struct vm_slot *slots[FAKE_SLOTS];
+    uint64_t *dirty[FAKE_SLOTS]; /* of slots with log_dirty */
     struct fake_ioeventfd ioeventfds[FAKE_IOEVENTFDS];
     unsigned ioeventfd_count;
     bool lines[64];     /* level of each GSI now */
@@ -38,6 +39,8 @@ int fake_ioeventfd(const struct fake *fake, enum bus_space space, uint64_t addre
 /* A guest's write: signals the ioeventfd that matches, else goes to the bus. */
 void fake_write(struct fake *fake, enum bus_space space, uint64_t address, unsigned size, uint64_t value);
 uint64_t fake_read(struct fake *fake, enum bus_space space, uint64_t address, unsigned size);
+/* A guest's write to a slot of host memory, with its dirty log; false: nothing is mapped there. */
+bool fake_store(struct fake *fake, uint64_t address, const void *data, size_t size);
 /* PCI configuration by CF8/CFC. */
 uint64_t fake_config_read(struct fake *fake, unsigned devfn, unsigned offset, unsigned size);
 void fake_config_write(struct fake *fake, unsigned devfn, unsigned offset, unsigned size, uint64_t value);
