@@ -63,6 +63,9 @@ lint:
 
 run:
 	tools/run
+# The table of keyboard layouts, from the X keyboard configuration of the machine at hand.
+layouts:
+	tools/layouts >build/layouts.inc && mv build/layouts.inc devices/input/layouts.inc
 docs: casement
 	./casement config --reference >docs/options.md
 
@@ -72,4 +75,4 @@ install: casement
 clean:
 	rm -rf build casement
 
-.PHONY: all check unit test format lint run docs install clean
+.PHONY: all check unit test format lint run layouts docs install clean

@@ -67,6 +67,8 @@ static const struct option options[] = {
 
     {.group = "Screen and console", .name = "display", .metavar = "WIDTHxHEIGHT|none", .fallback = "1280x800", .type = SPECIAL, .apply = config_set_display,
      .help = "preferred size of the screen"},
+    {.name = "keyboard", .metavar = "LAYOUT", .fallback = "us", .type = SPECIAL, .apply = config_set_keyboard,
+     .help = "the keyboard layout that the guest has set (us, uk, de, fr, ...), for text that is typed and for viewers that tell signs"},
     {.name = "serial", .metavar = "stdio|none|FILE", .fallback = "stdio", .type = TEXT, AT(serial), .help = "where the first serial port leads"},
     {.name = "screenshot", .metavar = "FILE", .type = TEXT, AT(screenshot), .help = "write the last picture of the screen here at the end, as PNG"},
 
