@@ -15,7 +15,9 @@ ASAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-
 # The fences of a virtqueue pair with a guest, which the sanitizer does not see in any case.
 TSAN := -O1 -g -fsanitize=thread -Wno-tsan
 
-SOURCES := $(sort $(wildcard vmm/*.c vmm/*/*.c devices/*/*.c firmware/*.c))
+# The page and the RFB client that it is built around, compressed into the program.
+ASSETS := build/page/assets.c
+SOURCES := $(sort $(wildcard vmm/*.c vmm/*/*.c devices/*/*.c firmware/*.c)) $(ASSETS)
 LIBRARY_SOURCES := $(filter-out vmm/main.c,$(SOURCES))
 TEST_HELPERS := $(sort $(wildcard tests/unit/fake*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
@@ -45,6 +47,15 @@ $(eval $(call flavour,asan,$(ASAN)))
 $(eval $(call flavour,tsan,$(TSAN)))
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)
+
+build/novnc/LICENSE.txt: tools/novnc
+	tools/novnc $(@D)
+build/page/embed: tools/embed.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE_CFLAGS) -D_GNU_SOURCE -O2 -o $@ $< $(shell pkg-config --cflags --libs zlib)
+$(ASSETS): build/page/embed build/novnc/LICENSE.txt vmm/viewer/page $(wildcard vmm/viewer/page/*)
+	build/page/embed /=vmm/viewer/page /novnc/=build/novnc >$@.new
+	@mv $@.new $@
 
 check: $(UNIT_TESTS:%=build/asan/test/%) $(RACE_TESTS:%=build/tsan/test/%)
 	tests/unit/run $^

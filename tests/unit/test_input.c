@@ -294,8 +294,8 @@ static void types_every_sign(const struct keyboard *keyboard)
     size_t used = 0;
     struct error error = {""};
 
-    for (char sign = ' '; sign <= '~'; sign++)
-        text[used++] = sign;
+    for (int sign = ' '; sign <= '~'; sign++)
+        text[used++] = (char)sign;
     for (const wchar_t *sign = keyboard->signs; *sign; sign++)
         used += encode(*sign, text + used);
     snprintf(text + used, sizeof text - used, "\n\tHELLO World");
