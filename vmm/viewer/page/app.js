@@ -6,11 +6,13 @@ import * as power from './power.js';
 import { Screen } from './screen.js';
 import { bytes, cover, show, showPhase } from './status.js';
 import * as touch from './touch.js';
-import { $, attempt, pressed, toast } from './widgets.js';
+import { $, attempt, label, pressed, toast } from './widgets.js';
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 10000;
-const HINT = 'Keys go to the machine. Ctrl+Alt+Shift: back to the page';
+// Tools that are nothing without the machine, and those that need its screen too.
+const FOR_MACHINE = ['b-power'];
+const FOR_SCREEN = ['b-keys', 'b-paste', 'b-touch', 'b-scale', 'b-shot'];
 
 let status = null;
 let source = null;
@@ -31,17 +33,21 @@ function view(name) {
 
 // The way to the machine.
 
+function told(now) {
+  retryMs = FIRST_RETRY_MS;
+  update(now);
+}
+
 async function connect() {
   clearTimeout(retryTimer);
   source?.close();
   try {
     const first = await get('status');
-    retryMs = FIRST_RETRY_MS;
     if (document.body.dataset.view !== 'machine') {
       view('machine');
     }
     update(first);
-    source = events(update, lost);
+    source = events(told, tryAgain);
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) {
       screen.close();
@@ -52,25 +58,40 @@ async function connect() {
   }
 }
 
-/** Tries again after a while that doubles, unless the user asks at once. */
+/** After a while that doubles until the machine has told its status again. */
+function tryAgain() {
+  const wait = retryMs * (0.8 + 0.4 * Math.random());
+  retryMs = Math.min(2 * retryMs, LAST_RETRY_MS);
+  clearTimeout(retryTimer);
+  retryTimer = setTimeout(connect, wait);
+}
+
 function lost(error) {
   status = null;
   showPhase('offline');
   view('machine');
-  const wait = retryMs * (0.8 + 0.4 * Math.random());
-  retryMs = Math.min(2 * retryMs, LAST_RETRY_MS);
+  enableTools();
   cover({
     title: 'Not connected',
     text: error?.status >= 500 ? error.message : 'The machine is off or cannot be reached. This page comes back by itself.',
     action: { label: 'Try now', run: connect },
   });
-  clearTimeout(retryTimer);
-  retryTimer = setTimeout(connect, wait);
+  tryAgain();
+}
+
+function enableTools() {
+  for (const id of FOR_MACHINE) {
+    $(id).disabled = !status;
+  }
+  for (const id of FOR_SCREEN) {
+    $(id).disabled = !status?.display;
+  }
 }
 
 function update(now) {
   status = now;
   show(now);
+  enableTools();
   paste.setMachineLayout(now.keyboard_layout);
   if (now.display && !screen.connected && !screenTimer) {
     screen.open();
@@ -147,8 +168,7 @@ async function logOut() {
 
 function setFit(on) {
   screen.fit = on;
-  pressed($('b-scale'), on, on ? 'Fit to window' : 'Actual size');
-  $('b-scale').querySelector('use').setAttribute('href', on ? '#i-fit' : '#i-actual');
+  label($('b-scale'), on ? 'Actual size' : 'Fit to window', on ? '#i-actual' : '#i-fit');
   $('b-pan').hidden = on || !matchMedia('(any-pointer: coarse)').matches;
   if (on) {
     setPan(false);
@@ -199,10 +219,8 @@ function setUpTools() {
   $('b-shot').addEventListener('click', () => attempt(saveScreenshot));
   $('b-out').addEventListener('click', logOut);
   $('login').addEventListener('submit', logIn);
-  $('hint-keys').textContent = HINT;
   document.addEventListener('fullscreenchange', () => {
-    const on = document.fullscreenElement !== null;
-    pressed($('b-full'), on, on ? 'Leave full screen' : 'Full screen');
+    label($('b-full'), document.fullscreenElement ? 'Leave full screen' : 'Full screen');
   });
   // A phone that wakes up, a network that is back: no waiting.
   for (const [target, name] of [[document, 'visibilitychange'], [window, 'online']]) {

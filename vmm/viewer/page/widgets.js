@@ -104,10 +104,15 @@ export function menu(id, buttonId, items) {
   });
 }
 
-export function pressed(button, on, label) {
+export function pressed(button, on) {
   button.setAttribute('aria-pressed', String(on));
-  if (label) {
-    button.setAttribute('aria-label', label);
-    button.dataset.tip = label;
+}
+
+/** What the button does now. */
+export function label(button, text, icon) {
+  button.setAttribute('aria-label', text);
+  button.dataset.tip = text;
+  if (icon) {
+    button.querySelector('use').setAttribute('href', icon);
   }
 }
