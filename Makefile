@@ -15,7 +15,9 @@ ASAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-
 # The fences of a virtqueue pair with a guest, which the sanitizer does not see in any case.
 TSAN := -O1 -g -fsanitize=thread -Wno-tsan
 
-SOURCES := $(sort $(wildcard vmm/*.c vmm/*/*.c devices/*/*.c firmware/*.c))
+# The page and the RFB client that it is built around, compressed into the program.
+ASSETS := build/page/assets.c
+SOURCES := $(sort $(wildcard vmm/*.c vmm/*/*.c devices/*/*.c firmware/*.c)) $(ASSETS)
 LIBRARY_SOURCES := $(filter-out vmm/main.c,$(SOURCES))
 TEST_HELPERS := $(sort $(wildcard tests/unit/fake*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
@@ -46,6 +48,15 @@ $(eval $(call flavour,tsan,$(TSAN)))
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)
 
+build/novnc/LICENSE.txt: tools/novnc
+	tools/novnc $(@D)
+build/page/embed: tools/embed.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE_CFLAGS) -D_GNU_SOURCE -O2 -o $@ $< $(shell pkg-config --cflags --libs zlib)
+$(ASSETS): build/page/embed build/novnc/LICENSE.txt vmm/viewer/page $(wildcard vmm/viewer/page/*)
+	build/page/embed /=vmm/viewer/page /novnc/=build/novnc >$@.new
+	@mv $@.new $@
+
 check: $(UNIT_TESTS:%=build/asan/test/%) $(RACE_TESTS:%=build/tsan/test/%)
 	tests/unit/run $^
 
@@ -63,6 +74,9 @@ lint:
 
 run:
 	tools/run
+# The table of keyboard layouts, from the X keyboard configuration of the machine at hand.
+layouts:
+	tools/layouts >build/layouts.inc && mv build/layouts.inc devices/input/layouts.inc
 docs: casement
 	./casement config --reference >docs/options.md
 
@@ -72,4 +86,4 @@ install: casement
 clean:
 	rm -rf build casement
 
-.PHONY: all check unit test format lint run docs install clean
+.PHONY: all check unit test format lint run layouts docs install clean

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "casement/bytes.h"
+#include "casement/input.h"
 #include "config.h"
 
 /* The next item of a comma-separated list, in place; ",," stands for a comma. NULL at the end. */
@@ -227,6 +228,20 @@ int config_set_vnc(struct config *config, const char *value, struct error *error
     return 0;
 }
 
+int config_set_keyboard(struct config *config, const char *value, struct error *error)
+{
+    char *copy;
+
+    if (input_layout_check(value, "--keyboard", error) < 0)
+        return -EINVAL;
+    copy = strdup(value);
+    if (!copy)
+        return error_set(error, ENOMEM, "configuration: out of memory");
+    free(config->keyboard);
+    config->keyboard = copy;
+    return 0;
+}
+
 void config_show_mac(const struct config *config, char *text, size_t size)
 {
     const uint8_t *mac = config->mac;
@@ -362,6 +377,7 @@ void config_free(struct config *config)
     free(config->kernel);
     free(config->initrd);
     free(config->append);
+    free(config->keyboard);
     free(config->serial);
     free(config->screenshot);
     free(config->vnc_address);

@@ -49,7 +49,7 @@ struct config {
     bool mac_given;
     /* Screen and console */
     unsigned display_width, display_height; /* 0: no display */
-    char *serial, *screenshot;
+    char *keyboard, *serial, *screenshot;
     char *vnc_address; /* NULL: no VNC port */
     uint16_t vnc_port;
     char *vnc_password_file;
@@ -68,6 +68,7 @@ int config_set_mac(struct config *config, const char *value, struct error *error
 int config_set_uuid(struct config *config, const char *value, struct error *error);
 int config_set_display(struct config *config, const char *value, struct error *error);
 int config_set_vnc(struct config *config, const char *value, struct error *error);
+int config_set_keyboard(struct config *config, const char *value, struct error *error);
 
 /* Where distributions put the firmware, the first choice first; NULL at the end. */
 extern const char *const config_firmware_places[];

@@ -73,6 +73,8 @@ static int create_chipset(struct machine *m, struct error *error)
     if (!m->input)
         return error_set(error, ENOMEM, "input: out of memory");
     if (failed == 0)
+        failed = input_set_layout(m->input, m->config->keyboard, error);
+    if (failed == 0)
         failed = q35_host_create(board, error);
     if (failed == 0)
         failed = acpi_pm_create(board, &m->pm, error);

@@ -67,6 +67,8 @@ static const struct option options[] = {
 
     {.group = "Screen and console", .name = "display", .metavar = "WIDTHxHEIGHT|none", .fallback = "1280x800", .type = SPECIAL, .apply = config_set_display,
      .help = "preferred size of the screen"},
+    {.name = "keyboard", .metavar = "LAYOUT", .fallback = "us", .type = SPECIAL, .apply = config_set_keyboard,
+     .help = "the keyboard layout that the guest has set (us, uk, de, fr, ...), for text that is typed and for viewers that tell signs"},
     {.name = "serial", .metavar = "stdio|none|FILE", .fallback = "stdio", .type = TEXT, AT(serial), .help = "where the first serial port leads"},
     {.name = "vnc", .metavar = "[ADDRESS:]PORT|none", .fallback = "none", .type = SPECIAL, .apply = config_set_vnc,
      .help = "show the screen to VNC viewers on this port (of 127.0.0.1 unless ADDRESS says); nothing is encrypted there"},

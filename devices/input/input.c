@@ -1,39 +1,15 @@
 /* Keys and pointer events on their way to the guest (see input.h): one queue, fed as fast as the keyboard takes them.
  */
 #include <errno.h>
-#include <linux/input-event-codes.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "casement/bytes.h"
-#include "casement/input.h"
-#include "casement/loop.h"
-#include "keymap.h"
+#include "input_private.h"
 
-#define QUEUE 4096
-#define CHORD_KEYS 8
 /* How long to wait when a device is full: at first its next poll, later a guest that does something else. */
 #define FIRST_RETRY_NS INT64_C(1000000)
 #define LAST_RETRY_NS INT64_C(20000000)
-
-struct event {
-    uint16_t code; /* of a key; 0: the pointer */
-    bool down;
-    struct input_pointer pointer;
-};
-
-struct input {
-    struct loop *loop;
-    pthread_mutex_t lock; /* of all below; a sink's own lock is taken inside it */
-    struct event queue[QUEUE];
-    unsigned head, count;
-    struct input_sink *sinks;
-    struct input_sink *keyboard; /* which got the keys that are down */
-    uint8_t down[KEY_CNT / 8];
-    int64_t retry_ns, not_before_ns;
-    struct loop_timer feed;
-};
 
 static struct input_sink *choose(const struct input *input, bool pointer)
 {
@@ -90,7 +66,7 @@ static void feed(void *opaque)
     pthread_mutex_lock(&input->lock);
     while (input->count && !wait)
         if (deliver(input, &input->queue[input->head], &wait)) {
-            input->head = (input->head + 1) % QUEUE;
+            input->head = (input->head + 1) % INPUT_QUEUE;
             input->count--;
             input->retry_ns = FIRST_RETRY_NS;
         } else {
@@ -112,6 +88,7 @@ struct input *input_create(struct loop *loop)
     input->loop = loop;
     input->retry_ns = FIRST_RETRY_NS;
     input->feed = (struct loop_timer){.expired = feed, .opaque = input};
+    input->typing.layout = layout_find("us", "", NULL);
     pthread_mutex_init(&input->lock, NULL);
     return input;
 }
@@ -148,43 +125,44 @@ void input_remove_sink(struct input *input, struct input_sink *sink)
     pthread_mutex_unlock(&input->lock);
 }
 
-/* All events or none. With the lock held. */
-static int append(struct input *input, const struct event *events, unsigned count)
+static void note_pressed(struct input *input, const struct event *event)
 {
-    if (count > QUEUE - input->count)
+    uint8_t bit = (uint8_t)(1U << event->code % 8);
+
+    if (!event->code)
+        return;
+    if (event->code == KEY_CAPSLOCK && event->down && !(input->pressed[event->code / 8] & bit))
+        atomic_store(&input->caps_lock, !atomic_load(&input->caps_lock));
+    if (event->down)
+        input->pressed[event->code / 8] |= bit;
+    else
+        input->pressed[event->code / 8] &= (uint8_t)~bit;
+}
+
+int input_append(struct input *input, const struct event *events, unsigned count)
+{
+    if (count > INPUT_QUEUE - input->count)
         return -ENOSPC;
-    for (unsigned n = 0; n < count; n++)
-        input->queue[(input->head + input->count++) % QUEUE] = events[n];
+    for (unsigned n = 0; n < count; n++) {
+        input->queue[(input->head + input->count++) % INPUT_QUEUE] = events[n];
+        note_pressed(input, &events[n]);
+    }
     if (input->count == count) /* else the feed is under way */
         loop_timer_set(input->loop, &input->feed, MAX(clock_ns(), input->not_before_ns));
     return 0;
 }
 
-static int enqueue(struct input *input, const struct event *events, unsigned count)
-{
-    int result;
-
-    pthread_mutex_lock(&input->lock);
-    result = append(input, events, count);
-    pthread_mutex_unlock(&input->lock);
-    return result;
-}
-
 int input_key(struct input *input, unsigned code, bool down)
 {
     const struct event event = {.code = (uint16_t)code, .down = down};
+    int result;
 
-    return code == 0 || code > KEY_MAX ? -EINVAL : enqueue(input, &event, 1);
-}
-
-int input_keysym(struct input *input, uint32_t keysym, bool down)
-{
-    unsigned code;
-    bool shift;
-
-    if (keysym > 0x7E || !keymap_sign((unsigned char)keysym, &code, &shift))
+    if (code == 0 || code > KEY_MAX)
         return -EINVAL;
-    return input_key(input, code, down);
+    pthread_mutex_lock(&input->lock);
+    result = input_append(input, &event, 1);
+    pthread_mutex_unlock(&input->lock);
+    return result;
 }
 
 int input_pointer(struct input *input, const struct input_pointer *pointer)
@@ -196,97 +174,12 @@ int input_pointer(struct input *input, const struct input_pointer *pointer)
     if (pointer->x > INPUT_POINTER_MAX || pointer->y > INPUT_POINTER_MAX)
         return -EINVAL;
     pthread_mutex_lock(&input->lock);
-    last = &input->queue[(input->head + input->count + QUEUE - 1) % QUEUE];
-    if (input->count > QUEUE / 2 && !last->code && last->pointer.buttons == pointer->buttons && !pointer->wheel &&
+    last = &input->queue[(input->head + input->count + INPUT_QUEUE - 1) % INPUT_QUEUE];
+    if (input->count > INPUT_QUEUE / 2 && !last->code && last->pointer.buttons == pointer->buttons && !pointer->wheel &&
         !pointer->pan && !last->pointer.wheel && !last->pointer.pan)
         last->pointer = *pointer;
     else
-        result = append(input, &event, 1);
+        result = input_append(input, &event, 1);
     pthread_mutex_unlock(&input->lock);
     return result;
-}
-
-/* The sign's own key with shift around it where it needs one; the number of events. */
-static unsigned sign_events(unsigned code, bool shift, struct event *events)
-{
-    unsigned count = 0;
-
-    if (shift)
-        events[count++] = (struct event){.code = KEY_LEFTSHIFT, .down = true};
-    events[count++] = (struct event){.code = (uint16_t)code, .down = true};
-    events[count++] = (struct event){.code = (uint16_t)code, .down = false};
-    if (shift)
-        events[count++] = (struct event){.code = KEY_LEFTSHIFT, .down = false};
-    return count;
-}
-
-static int no_room(struct error *error)
-{
-    return error_set(error, ENOSPC, "keyboard: the guest has not taken what was typed before; try again later");
-}
-
-int input_type(struct input *input, const char *text, const char *layout, struct error *error)
-{
-    size_t length = strlen(text), count = 0;
-    struct event *events;
-    int failed;
-
-    if (layout && strcmp(layout, "us") != 0)
-        return error_set(error, EINVAL, "type: %s is not a known keyboard layout; known are: us", layout);
-    for (size_t n = 0; n < length; n++) {
-        unsigned code;
-        bool shift;
-
-        if (!keymap_sign((unsigned char)text[n], &code, &shift)) {
-            size_t bytes = 1;
-
-            while ((text[n + bytes] & 0xC0) == 0x80) /* the rest of a sign of several bytes */
-                bytes++;
-            return error_set(error, EINVAL, "type: no key of a US keyboard makes \"%.*s\"; nothing was typed",
-                             (int)bytes, text + n);
-        }
-    }
-    if (length > QUEUE)
-        return no_room(error);
-    events = malloc((length * 4 + 1) * sizeof *events);
-    if (!events)
-        return error_set(error, ENOMEM, "type: out of memory");
-    for (size_t n = 0; n < length; n++) {
-        unsigned code = 0;
-        bool shift = false;
-
-        keymap_sign((unsigned char)text[n], &code, &shift);
-        count += sign_events(code, shift, events + count);
-    }
-    failed = enqueue(input, events, (unsigned)count);
-    free(events);
-    return failed < 0 ? no_room(error) : 0;
-}
-
-int input_chord(struct input *input, const char *names, struct error *error)
-{
-    struct event events[2 * CHORD_KEYS];
-    unsigned count = 0;
-
-    for (const char *at = names; *at;) {
-        /* A separator as the key itself: the sign alone, or the last of a chord. */
-        size_t length = strcspn(at + 1, "-+") + 1;
-        unsigned code = keymap_name(at, length);
-
-        if (!code)
-            return error_set(error, EINVAL,
-                             "key: %.*s is not a key; did you mean %s? (keys are joined as in ctrl-alt-delete)",
-                             (int)length, at, keymap_like(at, length));
-        if (count == CHORD_KEYS)
-            return error_set(error, EINVAL, "key: %s has more than %d keys at once; press fewer", names, CHORD_KEYS);
-        events[count++] = (struct event){.code = (uint16_t)code, .down = true};
-        at += length;
-        if (*at)
-            at++;
-    }
-    if (count == 0)
-        return error_set(error, EINVAL, "key: no key named; give for example enter or ctrl-alt-delete");
-    for (unsigned n = 0; n < count; n++)
-        events[count + n] = (struct event){.code = events[count - 1 - n].code, .down = false};
-    return enqueue(input, events, 2 * count) < 0 ? no_room(error) : 0;
 }

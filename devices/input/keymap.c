@@ -1,30 +1,11 @@
-/* Tables of a US keyboard (see keymap.h). */
+/* Names of keys, and X11's keysyms of those that type no sign (see keymap.h, layout.h). */
 #include <linux/input-event-codes.h>
 #include <string.h>
 #include <strings.h>
 
 #include "casement/bytes.h"
 #include "keymap.h"
-
-/* Keys that type, with the sign alone and the one with shift. */
-static const struct {
-    unsigned char plain, shifted;
-    unsigned short code;
-} signs[] = {
-    {'1', '!', KEY_1},          {'2', '@', KEY_2},         {'3', '#', KEY_3},           {'4', '$', KEY_4},
-    {'5', '%', KEY_5},          {'6', '^', KEY_6},         {'7', '&', KEY_7},           {'8', '*', KEY_8},
-    {'9', '(', KEY_9},          {'0', ')', KEY_0},         {'-', '_', KEY_MINUS},       {'=', '+', KEY_EQUAL},
-    {'q', 'Q', KEY_Q},          {'w', 'W', KEY_W},         {'e', 'E', KEY_E},           {'r', 'R', KEY_R},
-    {'t', 'T', KEY_T},          {'y', 'Y', KEY_Y},         {'u', 'U', KEY_U},           {'i', 'I', KEY_I},
-    {'o', 'O', KEY_O},          {'p', 'P', KEY_P},         {'[', '{', KEY_LEFTBRACE},   {']', '}', KEY_RIGHTBRACE},
-    {'a', 'A', KEY_A},          {'s', 'S', KEY_S},         {'d', 'D', KEY_D},           {'f', 'F', KEY_F},
-    {'g', 'G', KEY_G},          {'h', 'H', KEY_H},         {'j', 'J', KEY_J},           {'k', 'K', KEY_K},
-    {'l', 'L', KEY_L},          {';', ':', KEY_SEMICOLON}, {'\'', '"', KEY_APOSTROPHE}, {'`', '~', KEY_GRAVE},
-    {'\\', '|', KEY_BACKSLASH}, {'z', 'Z', KEY_Z},         {'x', 'X', KEY_X},           {'c', 'C', KEY_C},
-    {'v', 'V', KEY_V},          {'b', 'B', KEY_B},         {'n', 'N', KEY_N},           {'m', 'M', KEY_M},
-    {',', '<', KEY_COMMA},      {'.', '>', KEY_DOT},       {'/', '?', KEY_SLASH},       {' ', ' ', KEY_SPACE},
-    {'\n', '\n', KEY_ENTER},    {'\t', '\t', KEY_TAB},
-};
+#include "layout.h"
 
 static const struct {
     const char *name;
@@ -75,34 +56,112 @@ static const struct {
     {"f10", KEY_F10},
     {"f11", KEY_F11},
     {"f12", KEY_F12},
-    {"minus", KEY_MINUS},
-    {"plus", KEY_EQUAL},
 };
 
-bool keymap_sign(unsigned char sign, unsigned *code, bool *shift)
+/* X11's keysymdef.h. */
+static const struct {
+    uint16_t keysym, code;
+} keysyms[] = {
+    {0xFF08, KEY_BACKSPACE},
+    {0xFF09, KEY_TAB},
+    {0xFF0D, KEY_ENTER},
+    {0xFF13, KEY_PAUSE},
+    {0xFF14, KEY_SCROLLLOCK},
+    {0xFF15, KEY_SYSRQ},
+    {0xFF1B, KEY_ESC},
+    {0xFF22, KEY_MUHENKAN},
+    {0xFF23, KEY_HENKAN},
+    {0xFF27, KEY_KATAKANAHIRAGANA},
+    {0xFF2A, KEY_ZENKAKUHANKAKU},
+    {0xFF31, KEY_HANGEUL},
+    {0xFF34, KEY_HANJA},
+    {0xFF50, KEY_HOME},
+    {0xFF51, KEY_LEFT},
+    {0xFF52, KEY_UP},
+    {0xFF53, KEY_RIGHT},
+    {0xFF54, KEY_DOWN},
+    {0xFF55, KEY_PAGEUP},
+    {0xFF56, KEY_PAGEDOWN},
+    {0xFF57, KEY_END},
+    {0xFF61, KEY_SYSRQ},
+    {0xFF63, KEY_INSERT},
+    {0xFF67, KEY_COMPOSE},
+    {0xFF6B, KEY_PAUSE},
+    {0xFF7E, KEY_RIGHTALT},
+    {0xFF7F, KEY_NUMLOCK},
+    {0xFF80, KEY_SPACE},
+    {0xFF89, KEY_TAB},
+    {0xFF8D, KEY_KPENTER},
+    {0xFF95, KEY_KP7},
+    {0xFF96, KEY_KP4},
+    {0xFF97, KEY_KP8},
+    {0xFF98, KEY_KP6},
+    {0xFF99, KEY_KP2},
+    {0xFF9A, KEY_KP9},
+    {0xFF9B, KEY_KP3},
+    {0xFF9C, KEY_KP1},
+    {0xFF9D, KEY_KP5},
+    {0xFF9E, KEY_KP0},
+    {0xFF9F, KEY_KPDOT},
+    {0xFFAA, KEY_KPASTERISK},
+    {0xFFAB, KEY_KPPLUS},
+    {0xFFAC, KEY_KPCOMMA},
+    {0xFFAD, KEY_KPMINUS},
+    {0xFFAE, KEY_KPDOT},
+    {0xFFAF, KEY_KPSLASH},
+    {0xFFB0, KEY_KP0},
+    {0xFFB1, KEY_KP1},
+    {0xFFB2, KEY_KP2},
+    {0xFFB3, KEY_KP3},
+    {0xFFB4, KEY_KP4},
+    {0xFFB5, KEY_KP5},
+    {0xFFB6, KEY_KP6},
+    {0xFFB7, KEY_KP7},
+    {0xFFB8, KEY_KP8},
+    {0xFFB9, KEY_KP9},
+    {0xFFBD, KEY_KPEQUAL},
+    {0xFFBE, KEY_F1},
+    {0xFFBF, KEY_F2},
+    {0xFFC0, KEY_F3},
+    {0xFFC1, KEY_F4},
+    {0xFFC2, KEY_F5},
+    {0xFFC3, KEY_F6},
+    {0xFFC4, KEY_F7},
+    {0xFFC5, KEY_F8},
+    {0xFFC6, KEY_F9},
+    {0xFFC7, KEY_F10},
+    {0xFFC8, KEY_F11},
+    {0xFFC9, KEY_F12},
+    {0xFFE1, KEY_LEFTSHIFT},
+    {0xFFE2, KEY_RIGHTSHIFT},
+    {0xFFE3, KEY_LEFTCTRL},
+    {0xFFE4, KEY_RIGHTCTRL},
+    {0xFFE5, KEY_CAPSLOCK},
+    {0xFFE7, KEY_LEFTMETA},
+    {0xFFE8, KEY_RIGHTMETA},
+    {0xFFE9, KEY_LEFTALT},
+    {0xFFEA, KEY_RIGHTALT},
+    {0xFFEB, KEY_LEFTMETA},
+    {0xFFEC, KEY_RIGHTMETA},
+    {0xFFFF, KEY_DELETE},
+    {0xFE03, KEY_RIGHTALT},
+    {0xFE20, KEY_TAB},
+};
+
+unsigned keysym_key(uint32_t keysym)
 {
-    for (size_t n = 0; n < ARRAY_SIZE(signs); n++)
-        if (signs[n].plain == sign || signs[n].shifted == sign) {
-            *code = signs[n].code;
-            *shift = signs[n].plain != sign;
-            return true;
-        }
-    return false;
+    for (size_t n = 0; n < ARRAY_SIZE(keysyms); n++)
+        if (keysyms[n].keysym == keysym)
+            return keysyms[n].code;
+    return 0;
 }
 
 unsigned keymap_name(const char *name, size_t length)
 {
-    unsigned code;
-    bool shift;
-
     for (size_t n = 0; n < ARRAY_SIZE(names); n++)
         if (strlen(names[n].name) == length && !strncasecmp(names[n].name, name, length))
             return names[n].code;
-    return length == 1 &&
-                   keymap_sign((unsigned char)(*name >= 'A' && *name <= 'Z' ? *name | 0x20 : *name), &code, &shift) &&
-                   !shift
-               ? code
-               : 0;
+    return 0;
 }
 
 const char *keymap_like(const char *name, size_t length)
