@@ -193,10 +193,10 @@ def test_firmware_takes_keys(casement, disk, boot_order):
     machine.wait_serial("Shell> ", 300)
     wait_driven(machine, "keyboard")
     type_slowly(machine, "echo Keys-of-USB 123\n")
-    machine.wait_serial(r"Keys-of-USB 123\r?\n.*\r?\n?Keys-of-USB 123|(?s)Keys-of-USB 123.*Keys-of-USB 123")
+    machine.wait_serial(r"Keys-of-USB 123\r?\n")  # while it is typed, each sign moves the cursor first
     call(machine, plug("keyboard", False))
     type_slowly(machine, "echo Keys-of-PS2 456\n")
-    machine.wait_serial("(?s)Keys-of-PS2 456.*Keys-of-PS2 456")
+    machine.wait_serial(r"Keys-of-PS2 456\r?\n")
     call(machine, plug("keyboard"))
     wait_driven(machine, "keyboard")
     type_slowly(machine, "reset -s\n")
