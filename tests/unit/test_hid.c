@@ -192,6 +192,40 @@ static void class_requests_are_answered(void **state)
     driver_destroy(driver);
 }
 
+/* A system takes keys as they come, firmware at the pace of a typist. */
+static void the_boot_protocol_has_a_slower_pace(void **state)
+{
+    struct driver *driver = start();
+    unsigned slot = driver_enumerate(driver, KEYBOARD_PORT);
+    struct guest_trb event;
+
+    (void)state;
+    for (unsigned boot = 0; boot < 2; boot++) {
+        if (boot)
+            assert_int_equal(TRB_CODE(driver_control(driver, slot, 0x21, 11, 0, 0, 0)), 1);
+        driver_poll(driver, slot, 0);
+        driver_poll(driver, slot, 1);
+        driver_ring(driver, slot, 3);
+        driver_settle(driver);
+        assert_int_equal(input_key(driver->input, KEY_A, true), 0);
+        assert_int_equal(input_key(driver->input, KEY_A, false), 0);
+        driver_settle(driver);
+        assert_true(driver_event(driver, 0, &event));
+        assert_false(driver_event(driver, 0, &event));
+        if (!boot) {
+            driver_wait(driver, 10);
+            assert_true(driver_event(driver, 0, &event));
+            driver_wait(driver, 10);
+        } else {
+            driver_wait(driver, 10);
+            assert_false(driver_event(driver, 0, &event));
+            driver_wait(driver, 15);
+            assert_true(driver_event(driver, 0, &event));
+        }
+    }
+    driver_destroy(driver);
+}
+
 /* One keyboard answers each key, and it is this one only while it is polled. */
 static void the_fall_back_has_what_nobody_polls_for(void **state)
 {
@@ -335,6 +369,7 @@ int main(void)
         cmocka_unit_test(every_key_is_reported_once_down_and_once_up),
         cmocka_unit_test(more_keys_than_a_report_holds),
         cmocka_unit_test(class_requests_are_answered),
+        cmocka_unit_test(the_boot_protocol_has_a_slower_pace),
         cmocka_unit_test(the_fall_back_has_what_nobody_polls_for),
         cmocka_unit_test(ten_thousand_pointer_events_arrive_in_order),
         cmocka_unit_test(a_full_queue_waits),
