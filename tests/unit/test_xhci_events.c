@@ -191,6 +191,28 @@ static void interrupts_follow_events(void **state)
     driver_destroy(driver);
 }
 
+/* One event, whose interrupt may be blocked: whether it interrupts within that time. A host that was too slow to tell
+ * begins again. */
+static bool interrupts_within(struct driver *driver, unsigned slot, uint32_t control, int64_t nanoseconds)
+{
+    for (unsigned tries = 0; tries < 50; tries++) {
+        int64_t begin = clock_ns();
+        bool interrupted;
+
+        ring_add(driver, &driver->rings[slot][1], 0, 0, TYPE(T_NO_OP) | C_INTERRUPT | control);
+        driver_ring(driver, slot, 1);
+        driver_settle(driver);
+        interrupted = driver_interrupted(driver, 0);
+        if (!interrupted || clock_ns() - begin < nanoseconds)
+            return interrupted;
+        drain(driver, 0);
+        driver_wait(driver, 20);
+        driver_interrupted(driver, 0);
+    }
+    fail_msg("this host is too slow to tell");
+    return false;
+}
+
 static void a_blocked_interrupt_comes_later(void **state)
 {
     struct driver *driver = start(256, 1);
@@ -201,10 +223,7 @@ static void a_blocked_interrupt_comes_later(void **state)
     drain(driver, 0);
     driver_settle(driver);
     driver_interrupted(driver, 0);
-    ring_add(driver, &driver->rings[slot][1], 0, 0, TYPE(T_NO_OP) | C_INTERRUPT | C_BLOCK);
-    driver_ring(driver, slot, 1);
-    driver_settle(driver);
-    assert_false(driver_interrupted(driver, 0));
+    assert_false(interrupts_within(driver, slot, C_BLOCK, 8000000));
     /* With the next event that has one: both are there. */
     ring_add(driver, &driver->rings[slot][1], 0, 0, TYPE(T_NO_OP) | C_INTERRUPT);
     driver_ring(driver, slot, 1);
@@ -214,10 +233,7 @@ static void a_blocked_interrupt_comes_later(void **state)
     driver_acknowledge(driver, 0);
     assert_false(driver_interrupted(driver, 0));
     /* And alone, after a while. */
-    ring_add(driver, &driver->rings[slot][1], 0, 0, TYPE(T_NO_OP) | C_INTERRUPT | C_BLOCK);
-    driver_ring(driver, slot, 1);
-    driver_settle(driver);
-    assert_false(driver_interrupted(driver, 0));
+    assert_false(interrupts_within(driver, slot, C_BLOCK, 8000000));
     driver_wait(driver, 50);
     assert_true(driver_interrupted(driver, 0));
     assert_true(driver_event(driver, 0, &event));
@@ -227,18 +243,25 @@ static void a_blocked_interrupt_comes_later(void **state)
 static void interrupts_are_moderated(void **state)
 {
     struct driver *driver = start(256, 1);
+    unsigned slot = driver_enumerate(driver, KEYBOARD_PORT);
+    bool held_back = false;
 
     (void)state;
-    drain(driver, 0);
     driver_put(driver, R_INTERRUPTER(0) + R_IMOD, 4, 0xFFFF); /* 16 ms */
-    driver_settle(driver);
-    driver_interrupted(driver, 0);
-    driver_command(driver, 0, TYPE(T_NO_OP_COMMAND));
-    assert_true(driver_interrupted(driver, 0));
-    ring_add(driver, &driver->commands, 0, 0, TYPE(T_NO_OP_COMMAND));
-    driver_ring(driver, 0, 0);
-    driver_settle(driver);
-    assert_false(driver_interrupted(driver, 0));
+    for (unsigned tries = 0; tries < 50 && !held_back; tries++) {
+        drain(driver, 0);
+        driver_wait(driver, 40);
+        drain(driver, 0);
+        driver_interrupted(driver, 0);
+        driver_wait(driver, 40);
+        ring_add(driver, &driver->rings[slot][1], 0, 0, TYPE(T_NO_OP) | C_INTERRUPT);
+        driver_ring(driver, slot, 1);
+        driver_settle(driver);
+        assert_true(driver_interrupted(driver, 0)); /* the first comes at once */
+        drain(driver, 0);
+        held_back = !interrupts_within(driver, slot, 0, 0);
+    }
+    assert_true(held_back);
     driver_wait(driver, 60);
     assert_true(driver_interrupted(driver, 0));
     driver_destroy(driver);
