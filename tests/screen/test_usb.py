@@ -118,10 +118,12 @@ while :; do evtest $(await "Casement USB %s"); echo USB-GONE; done
 def test_each_key_arrives_once(linux):
     machine = linux(LISTEN % "Keyboard")
     wait_driven(machine, "keyboard")
-    call(machine, *press(*KEYS, "pause"))
-    machine.wait_serial(r"(?s)KEY_PAUSE\), value 0.*KEY_PAUSE\), value 0")
-    expected = [(f"KEY_{name}", value) for name in [*KEYS.values(), "PAUSE"] for value in (1, 0)]
-    assert events_of(machine.serial) == expected
+    names = list(KEYS)
+    for first in range(0, len(names), 5):  # the kernel keeps few for a reader that is slow to print them
+        batch = names[first:first + 5]
+        call(machine, *press(*batch))
+        machine.wait_serial(rf"KEY_{KEYS[batch[-1]]}\), value 0")
+    assert events_of(machine.serial) == [(f"KEY_{KEYS[name]}", value) for name in names for value in (1, 0)]
     machine.ctl("stop")
     assert machine.wait_end() == 0
 
