@@ -6,7 +6,8 @@
 #include "hid.h"
 #include "hid_usages.h"
 
-#define QUEUE 64U
+/* What waits longer waits in input's queue, so that another keyboard gets it when this one is unplugged. */
+#define QUEUE 1U
 #define REPORT_BYTES 8U
 #define REPORT_KEYS 6U
 #define ROLL_OVER 0x01 /* more keys than a report holds */
