@@ -24,7 +24,7 @@ USE = """
 read -r up _ </proc/uptime; echo "up $up"
 for p in /proc/[0-9]*; do
     [ "$(cat $p/comm 2>/dev/null)" = casement ] && grep -qzx run $p/cmdline && grep -qzxF "$1" $p/cmdline || continue
-    sed -n 's/VmHWM: *\\([0-9]*\\) kB/peak \\1/p' $p/status
+    sed -n 's/VmHWM:[[:space:]]*\\([0-9]*\\) kB/peak \\1/p' $p/status
     for t in $p/task/*; do echo "thread $(cat $t/comm | tr ' ' _) $(sed 's/.*) //' $t/stat | cut -d' ' -f12,13)"; done
 done
 """
