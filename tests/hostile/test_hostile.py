@@ -54,7 +54,7 @@ def hostile(casement, initrd, kernel, program, disk):
     def start(*words, **settings):
         script = f"/hostile {MEMORY} {' '.join(map(str, words))}\n"
         return casement("--cpus", 2, "--memory", MEMORY, "--kernel", kernel.image, "--initrd",
-                        initrd(script, files={"/hostile": program}), "--append", "console=ttyS0 quiet hugepages=3",
+                        initrd(script, files={"/hostile": program}), "--append", "console=ttyS0 quiet hugepages=3 casement.end=stay",
                         "--disk", f"{disk},queues=2", *settings.pop("options", ()), **settings)
 
     return start
@@ -96,8 +96,9 @@ def test_every_row(hostile, rig, disk):
     still_quiet = use(machine)
     assert "QUIET-END" not in machine.serial, "measured too late"
     machine.wait_serial("^ATTACKS")
-    assert machine.ctl("status"), "the monitor does not answer any more"
     status = machine.guest_status()
+    assert machine.ctl("status"), "the monitor does not answer any more"
+    machine.ctl("stop")
     assert machine.wait_end() == 0
     seconds = time.monotonic() - start
     failed = re.findall(r"^(?:ROW .* FAILED|HOSTILE-DIES) .*$", machine.serial, re.MULTILINE)
