@@ -302,7 +302,7 @@ static void ports_are_given_by_speed_and_run_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(many_pages_go_out_and_come_back),     cmocka_unit_test(what_is_pending_is_taken_back),
+        cmocka_unit_test(many_pages_go_out_and_come_back),        cmocka_unit_test(what_is_pending_is_taken_back),
         cmocka_unit_test(what_has_ended_is_told_before_the_stop), cmocka_unit_test(a_stall_halts_until_it_is_cleared),
         cmocka_unit_test(ports_are_given_by_speed_and_run_out),
     };
