@@ -6,12 +6,14 @@
 #include "hid.h"
 #include "hid_usages.h"
 
-#define QUEUE 64U
+/* What waits longer waits in input's queue, so that another keyboard gets it when this one is unplugged. */
+#define QUEUE 1U
 #define REPORT_BYTES 8U
 #define REPORT_KEYS 6U
 #define ROLL_OVER 0x01 /* more keys than a report holds */
-/* Firmware polls its keyboard every 20 ms and keeps few keys that nobody has read yet. */
-#define KEY_PACE_NS INT64_C(20000000)
+/* Who uses the boot protocol is firmware, which keeps few keys that nobody has read yet. */
+#define BOOT_PACE_NS INT64_C(20000000)
+#define REPORT_PACE_NS INT64_C(4000000)
 
 /* The same in both protocols: modifiers, a reserved byte, six keys; five LEDs the other way. */
 static const uint8_t report_descriptor[] = {
@@ -171,6 +173,8 @@ static bool key(void *opaque, unsigned code, bool down)
         return true;
     pthread_mutex_lock(&keyboard->hid.lock);
     taken = add(keyboard, usage, down);
+    /* Input, whose lock is held here, reads it when this returns. */
+    keyboard->hid.sink.key_pace_ns = keyboard->hid.state.protocol ? REPORT_PACE_NS : BOOT_PACE_NS;
     pthread_mutex_unlock(&keyboard->hid.lock);
     hid_ready(&keyboard->hid);
     return taken;
@@ -190,6 +194,6 @@ int usb_keyboard_create(struct xhci *xhci, struct input *input, struct error *er
                                  .report_descriptor = report_descriptor,
                                  .report_descriptor_size = sizeof report_descriptor,
                                  .boot = true,
-                                 .sink = {.key = key, .key_pace_ns = KEY_PACE_NS}};
+                                 .sink = {.key = key}};
     return hid_add(xhci, input, &keyboard->hid, error);
 }

@@ -14,7 +14,7 @@ void xhci_post(struct xhci *xhci)
     loop_post(xhci->board->loop, &xhci->work);
 }
 
-/* A register of bits that any thread sets: what devices have to say since the last look. */
+/* What devices have to say since the last look: bits that any thread sets. */
 static void collect_ready(struct xhci *xhci)
 {
     for (unsigned port = 1; port <= PORTS; port++) {
@@ -27,6 +27,7 @@ static void collect_ready(struct xhci *xhci)
     }
 }
 
+/* Every endpoint that has been kicked, each for a while; false when there is more to do. */
 static bool run_endpoints(struct xhci *xhci)
 {
     bool done = true;
@@ -35,15 +36,13 @@ static bool run_endpoints(struct xhci *xhci)
         uint32_t kicked = xhci->kicked[slot];
 
         xhci->kicked[slot] = 0;
-        for (unsigned index = 1; kicked >> index; index++) {
+        for (unsigned index = 1; kicked && index < ENDPOINTS; index++) {
             enum pass pass = kicked >> index & 1 ? endpoint_run(xhci, slot, index) : PASS_DONE;
 
             if (pass != PASS_DONE)
                 xhci->kicked[slot] |= 1U << index;
             done &= pass != PASS_MORE;
             xhci->stalled |= pass == PASS_STALLED;
-            if (index == ENDPOINTS - 1)
-                break;
         }
     }
     return done;

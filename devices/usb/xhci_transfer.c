@@ -276,8 +276,7 @@ static bool write_event(struct xhci *xhci, unsigned slot, unsigned index, const 
 /* Where the failure shows: the first buffer that was not used up, else the last TRB. */
 static bool is_where_it_failed(const struct pipe *pipe, unsigned n, size_t left, uint32_t missing)
 {
-    return n == pipe->count - 1 || (carries_data(&pipe->td[n].trb) && left == 0 && missing) ||
-           (trb_type(&pipe->td[n].trb) == TRB_STATUS);
+    return n == pipe->count - 1 || (missing && left == 0) || trb_type(&pipe->td[n].trb) == TRB_STATUS;
 }
 
 /* Reports one TRB of the TD; false when its event has no room. *last: nothing of the TD comes after it. */
@@ -294,9 +293,7 @@ static bool report_one(struct xhci *xhci, unsigned slot, unsigned index, struct 
         (trb->control & TRB_INTERRUPTS) || (missing && !pipe->short_seen && (trb->control & TRB_SHORT_INTERRUPTS));
     enum completion code = fails ? pipe->code : is_short ? CC_SHORT_PACKET : CC_SUCCESS;
     bool is_data = trb_type(trb) == TRB_EVENT_DATA;
-    /* Until the failure, what went before it went well. */
-    if (pipe->code != CC_SUCCESS && !fails)
-        wanted = wanted && !missing;
+
     if ((fails || wanted) && !write_event(xhci, slot, index, element, code, is_data ? accumulated : missing))
         return false;
     pipe->left -= moved;

@@ -6,7 +6,6 @@
  * Event n (from 1) has x = n, y = 32767 - n, and the left button down when n is odd. What comes otherwise, or not, is
  * counted. Prints "POINTER count=N wrong=N dropped=N" when event COUNT has come.
  */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/input.h>
 #include <sched.h>

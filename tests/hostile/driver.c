@@ -198,11 +198,9 @@ static void take_over(struct device *device, const char *folder, const char *slo
         if (id == 0x11)
             take_msix(device, at);
     }
-    if (!device->common.at || !device->notify.at || !device->isr.at || !device->window || !device->msix)
-        die("%s: a capability is missing", device->name);
 }
 
-bool device_open(struct device *device, unsigned number, unsigned n, const char *name)
+bool function_open(struct device *device, unsigned vendor, unsigned number, unsigned n, const char *name)
 {
     struct dirent **entries;
     int count = scandir(PCI_DEVICES, &entries, NULL, alphasort);
@@ -214,7 +212,7 @@ bool device_open(struct device *device, unsigned number, unsigned n, const char 
         char folder[300];
 
         snprintf(folder, sizeof folder, "%s/%s", PCI_DEVICES, entries[i]->d_name);
-        if (!found && entries[i]->d_name[0] != '.' && read_number(folder, "vendor") == 0x1AF4 &&
+        if (!found && entries[i]->d_name[0] != '.' && read_number(folder, "vendor") == vendor &&
             read_number(folder, "device") == number && n-- == 0) {
             take_over(device, folder, entries[i]->d_name);
             found = true;
@@ -224,6 +222,15 @@ bool device_open(struct device *device, unsigned number, unsigned n, const char 
     if (count >= 0)
         free(entries);
     return found;
+}
+
+bool device_open(struct device *device, unsigned number, unsigned n, const char *name)
+{
+    if (!function_open(device, 0x1AF4, number, n, name))
+        return false;
+    if (!device->common.at || !device->notify.at || !device->isr.at || !device->window || !device->msix)
+        die("%s: a capability is missing", device->name);
+    return true;
 }
 
 /* Registers. One instruction each, which the compiler may neither split nor merge. */

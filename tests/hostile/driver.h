@@ -103,6 +103,8 @@ double seconds_now(void);
 struct area area_create(void);
 uint64_t physical(const struct area *area, const volatile void *at);
 
+/* Takes the n-th PCI function with these numbers from its driver and maps its BARs; false: there is none. */
+bool function_open(struct device *device, unsigned vendor, unsigned number, unsigned n, const char *name);
 /* The n-th PCI function with virtio's vendor and this device number; false: there is none. */
 bool device_open(struct device *device, unsigned number, unsigned n, const char *name);
 uint32_t config_get(const struct device *device, unsigned offset, unsigned size);

@@ -21,5 +21,13 @@ const char *resets_under_load(void);
 const char *resets_under_a_producer(void);
 const char *descriptors_that_change(void);
 const char *a_torn_index(void);
+/* rows_xhci.c */
+const char *xhci_contexts_outside_ram(void);
+const char *xhci_accesses_at_every_edge(void);
+const char *xhci_slots_at_their_limits(void);
+const char *xhci_every_doorbell(void);
+const char *xhci_rings_that_change(void);
+const char *xhci_rings_of_no_size(void);
+const char *xhci_rings_that_loop(void);
 
 #endif

@@ -7,7 +7,7 @@
 #include "victim.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-#define QUIET_SECONDS 10
+#define QUIET_SECONDS 40
 
 static struct victim *const victims[] = {&field.disk, &field.entropy, &field.card};
 #define EACH(victim) (unsigned each = 0; each < COUNT(victims) && ((victim) = victims[each], true); each++)

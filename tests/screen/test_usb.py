@@ -25,16 +25,17 @@ node() { for e in /sys/class/input/event*; do [ "$(cat $e/device/name 2>/dev/nul
 await() { until [ -c "$(node "$1")" ]; do sleep 0.1; done; node "$1"; }
 """
 
-# Calls of the API over the control socket, one a line: method, path, JSON. A queue that is full is asked again.
+# Calls of the API over the control socket, one a line: method, path, JSON; one line answers. A queue that is full is
+# asked again. It stays, because to start it takes longer than all that it does.
 CALLS = """
-import http.client, socket, sys, time
+import http.client, json, socket, sys, time
 class Connection(http.client.HTTPConnection):
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(sys.argv[1])
 connection = Connection("localhost")
-for line in sys.stdin.read().splitlines():
-    method, path, body = line.split(" ", 2)
+for line in sys.stdin:
+    method, path, body = line.rstrip("\\n").split(" ", 2)
     end = time.monotonic() + 60
     while True:
         connection.request(method, path, body or None, {"Content-Type": "application/json"} if body else {})
@@ -43,22 +44,39 @@ for line in sys.stdin.read().splitlines():
         if "full" not in text or time.monotonic() > end:
             break
         time.sleep(0.01)
-    if answer.status >= 400:
-        sys.exit(f"{line}: {answer.status} {text}")
-    if text:
-        print(text)
+    print(json.dumps([answer.status, text]), flush=True)
 """
 
 
+class Api:
+    """The API of a machine, called from inside the rig."""
+
+    def __init__(self, machine):
+        self.answers = b""
+        self.run = machine.rig.launch("python3", "-c", CALLS, machine.control, seconds=600, on_output=self._take)
+
+    def _take(self, _, data):
+        self.answers += data
+
+    def call(self, *calls, seconds=300):
+        """Each is (method, path) or (method, path, object). What the last one answered."""
+        wanted = self.answers.count(b"\n") + len(calls)
+        self.run.input("".join(f"{method} {path} {json.dumps(body[0]) if body else ''}\n"
+                               for method, path, *body in calls).encode())
+        end = time.monotonic() + seconds
+        while self.answers.count(b"\n") < wanted:
+            assert self.run.status is None and time.monotonic() < end, self.answers[-2000:].decode()
+            time.sleep(0.05)
+        answers = [json.loads(line) for line in self.answers.decode().splitlines()[-len(calls):]]
+        bad = [answer for answer in answers if answer[0] >= 400]
+        assert not bad, bad[0]
+        return answers[-1][1]
+
+
 def call(machine, *calls):
-    """Each is (method, path) or (method, path, object); what they answered, one a line."""
-    lines = "\n".join(f"{method} {path} {json.dumps(body[0]) if body else ''}" for method, path, *body in calls)
-    run = machine.rig.launch("python3", "-c", CALLS, machine.control, seconds=300)
-    run.input(lines.encode())
-    run.input(b"")
-    run.wait()
-    assert run.status == 0, run.stdout + run.stderr
-    return run.stdout
+    if not hasattr(machine, "api"):
+        machine.api = Api(machine)
+    return machine.api.call(*calls)
 
 
 def press(*names):
@@ -83,6 +101,7 @@ def wait_driven(machine, name, seconds=60):
     end = time.monotonic() + seconds
     while not usb(machine)[name]["driven"]:
         assert time.monotonic() < end, f"the guest does not ask the {name}"
+        time.sleep(0.1)
 
 
 def type_slowly(machine, text):
@@ -115,20 +134,27 @@ while :; do evtest $(await "Casement USB %s"); echo USB-GONE; done
 """
 
 
+def wait_listeners(machine, count=1):
+    for _ in range(count):
+        machine.wait_serial(r"^Testing")
+
+
 def test_each_key_arrives_once(linux):
     machine = linux(LISTEN % "Keyboard")
-    wait_driven(machine, "keyboard")
-    call(machine, *press(*KEYS, "pause"))
-    machine.wait_serial(r"(?s)KEY_PAUSE\), value 0.*KEY_PAUSE\), value 0")
-    expected = [(f"KEY_{name}", value) for name in [*KEYS.values(), "PAUSE"] for value in (1, 0)]
-    assert events_of(machine.serial) == expected
+    wait_listeners(machine, 2)
+    names = list(KEYS)
+    for first in range(0, len(names), 5):  # the kernel keeps few for a reader that is slow to print them
+        batch = names[first:first + 5]
+        call(machine, *press(*batch))
+        machine.wait_serial(rf"KEY_{KEYS[batch[-1]]}\), value 0")
+    assert events_of(machine.serial) == [(f"KEY_{KEYS[name]}", value) for name in names for value in (1, 0)]
     machine.ctl("stop")
     assert machine.wait_end() == 0
 
 
 def test_each_button_axis_and_wheel(linux):
     machine = linux(LISTEN % "Tablet")
-    wait_driven(machine, "tablet")
+    wait_listeners(machine, 2)
     calls, expected = [point(5, 5)], [("ABS_X", 5), ("ABS_Y", 5)]
     for button, name in BUTTONS.items():
         calls += [point(5, 5, button), point(5, 5)]
@@ -162,17 +188,17 @@ def test_ten_thousand_pointer_events(linux, tmp_path):
 def test_unplugged_and_plugged_while_typing(linux):
     """Whichever keyboard has them, all keys come, in their order."""
     machine = linux(LISTEN % "Keyboard")
-    wait_driven(machine, "keyboard")
+    wait_listeners(machine, 2)
     letters = "abcdefghijklmnopqrstuvwxyz"
     for n, letter in enumerate(letters):
         call(machine, *press(letter))
+        machine.wait_serial(rf"KEY_{letter.upper()}\), value 0")  # what a keyboard has not sent goes with it
         if n % 6 == 2:
             call(machine, plug("keyboard", False))
             machine.wait_serial("USB-GONE")
         if n % 6 == 5:
             call(machine, plug("keyboard"))
-            wait_driven(machine, "keyboard")
-    machine.wait_serial(r"KEY_Z\), value 0")
+            wait_listeners(machine)
     assert events_of(machine.serial) == [(f"KEY_{letter.upper()}", value) for letter in letters for value in (1, 0)]
     machine.ctl("stop")
     assert machine.wait_end() == 0
@@ -193,10 +219,10 @@ def test_firmware_takes_keys(casement, disk, boot_order):
     machine.wait_serial("Shell> ", 300)
     wait_driven(machine, "keyboard")
     type_slowly(machine, "echo Keys-of-USB 123\n")
-    machine.wait_serial(r"Keys-of-USB 123\r?\n.*\r?\n?Keys-of-USB 123|(?s)Keys-of-USB 123.*Keys-of-USB 123")
+    machine.wait_serial(r"Keys-of-USB 123\r?\n")  # while it is typed, each sign moves the cursor first
     call(machine, plug("keyboard", False))
     type_slowly(machine, "echo Keys-of-PS2 456\n")
-    machine.wait_serial("(?s)Keys-of-PS2 456.*Keys-of-PS2 456")
+    machine.wait_serial(r"Keys-of-PS2 456\r?\n")
     call(machine, plug("keyboard"))
     wait_driven(machine, "keyboard")
     type_slowly(machine, "reset -s\n")

@@ -192,6 +192,44 @@ static void class_requests_are_answered(void **state)
     driver_destroy(driver);
 }
 
+/* How long ten keys take, from the first to the last, when the guest asks for all of them at once. */
+static int64_t duration_of_keys(struct driver *driver, unsigned slot)
+{
+    enum { EVENTS = 20 };
+    struct guest_trb event;
+    int64_t first = 0;
+
+    for (unsigned n = 0; n < EVENTS; n++)
+        driver_poll(driver, slot, n);
+    driver_ring(driver, slot, 3);
+    driver_settle(driver);
+    for (unsigned n = 0; n < EVENTS; n++)
+        assert_int_equal(input_key(driver->input, KEY_A + n / 2 % 8, n % 2 == 0), 0);
+    for (unsigned n = 0; n < EVENTS; n++) {
+        for (unsigned tries = 0; tries < 1000 && !driver_event(driver, 0, &event); tries++)
+            driver_wait(driver, 1);
+        assert_int_equal(TRB_TYPE(event), T_TRANSFER_EVENT);
+        first = n ? first : clock_ns();
+    }
+    driver_wait(driver, PACE_MS);
+    return clock_ns() - first;
+}
+
+/* A system takes keys as they come, firmware at the pace of a typist. */
+static void the_boot_protocol_has_a_slower_pace(void **state)
+{
+    struct driver *driver = start();
+    unsigned slot = driver_enumerate(driver, KEYBOARD_PORT);
+    int64_t report_ns = duration_of_keys(driver, slot), boot_ns;
+
+    (void)state;
+    assert_int_equal(TRB_CODE(driver_control(driver, slot, 0x21, 11, 0, 0, 0)), 1);
+    boot_ns = duration_of_keys(driver, slot);
+    assert_true(boot_ns > 19 * INT64_C(20000000) - PACE_MS * INT64_C(1000000));
+    assert_true(report_ns < boot_ns);
+    driver_destroy(driver);
+}
+
 /* One keyboard answers each key, and it is this one only while it is polled. */
 static void the_fall_back_has_what_nobody_polls_for(void **state)
 {
@@ -335,6 +373,7 @@ int main(void)
         cmocka_unit_test(every_key_is_reported_once_down_and_once_up),
         cmocka_unit_test(more_keys_than_a_report_holds),
         cmocka_unit_test(class_requests_are_answered),
+        cmocka_unit_test(the_boot_protocol_has_a_slower_pace),
         cmocka_unit_test(the_fall_back_has_what_nobody_polls_for),
         cmocka_unit_test(ten_thousand_pointer_events_arrive_in_order),
         cmocka_unit_test(a_full_queue_waits),
