@@ -696,6 +696,88 @@ static void malformed_messages_end_that_connection_alone(void **state)
     fake_viewer_close(&other);
 }
 
+static uint32_t noise(void)
+{
+    static uint32_t state = 20;
+
+    state = state * 1664525 + 1013904223;
+    return state >> 8;
+}
+
+/* A message of a kind that is served whose fields are noise; its length. */
+static size_t noisy_message(uint8_t message[600])
+{
+    static const struct {
+        uint8_t kind, length;
+    } kinds[] = {{0, 20}, {2, 4}, {3, 10}, {3, 10}, {3, 10}, {4, 8}, {5, 6}, {6, 8}, {251, 8}, {255, 12}};
+    static const int32_t encodings[] = {RAW,  1,    2,    4,    5,    6,    TIGHT, 9,      ZRLE,   17,    -260,
+                                        -223, -224, -239, -240, -232, -261, -308,  -309,   -26,    -32,   -256,
+                                        -247, -258, -316, -512, -412, -768, -763,  -65526, -65530, -65531};
+    static const uint8_t formats[][13] = {
+        {32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0}, {32, 24, 1, 1, 0, 255, 0, 255, 0, 255, 0, 8, 16},
+        {16, 16, 0, 1, 0, 31, 0, 63, 0, 31, 11, 5, 0},    {8, 8, 0, 1, 0, 7, 0, 7, 0, 3, 0, 3, 6},
+        {8, 6, 0, 1, 0, 3, 0, 3, 0, 3, 4, 2, 0},          {8, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}};
+    unsigned n = noise() % ARRAY_SIZE(kinds);
+    size_t length = kinds[n].length;
+
+    for (unsigned at = 1; at < 600; at++)
+        message[at] = (uint8_t)(noise() % 3 ? 0 : noise());
+    message[0] = kinds[n].kind;
+    if (message[0] == 0) {
+        memcpy(message + 4, formats[noise() % ARRAY_SIZE(formats)], 13);
+    } else if (message[0] == 2) {
+        put_be16(message + 2, (uint16_t)(noise() % 40));
+        for (unsigned at = 0; at < get_be16(message + 2); at++, length += 4)
+            put_be32(message + length, (uint32_t)encodings[noise() % ARRAY_SIZE(encodings)]);
+    } else if (message[0] == 3 && noise() % 2) {
+        put_be64(message + 2, UINT64_C(0x0000000002800190)); /* the whole screen */
+    } else if (message[0] == 6) {
+        put_be32(message + 4, noise() % 200);
+        length += get_be32(message + 4);
+    } else if (message[0] == 251) {
+        message[6] = (uint8_t)(noise() % 17);
+        length += 16 * (size_t)message[6];
+    } else if (message[0] == 255) {
+        message[1] = 0;
+    }
+    if (noise() % 50 == 0)
+        message[noise() % length] = (uint8_t)noise();
+    return length;
+}
+
+/* All encoders in all formats in all states. Whatever it is, it ends with that connection. */
+static void mostly_valid_messages(void **state)
+{
+    struct fake_viewer other, viewer;
+    uint8_t message[600], answer[65536];
+    unsigned sent = 0;
+
+    (void)state;
+    fake_display_mode(fake, 640, 400, 640, 0);
+    join(&other);
+    for (unsigned round = 0; round < 40; round++) {
+        join(&viewer);
+        for (unsigned n = 0; n < 150; n++) {
+            size_t length = noisy_message(message);
+
+            while (recv(viewer.fd, answer, sizeof answer, MSG_DONTWAIT) > 0)
+                ;
+            if (send(viewer.fd, message, length, MSG_NOSIGNAL) < 0)
+                break;
+            sent++;
+            fake_display_draw(fake, noise() % (640 * 400), noise());
+            if (n % 50 == 0)
+                fake_display_mode(fake, 320 + noise() % 320, 200 + noise() % 200, 640, 0);
+        }
+        fake_viewer_close(&viewer);
+        wait_viewers(1);
+    }
+    assert_true(sent > 1000);
+    fake_viewer_request(&other, false);
+    fake_viewer_update(&other);
+    fake_viewer_close(&other);
+}
+
 /* Requests outside the screen, and of nothing, do no harm. */
 static void odd_requests(void **state)
 {
@@ -965,6 +1047,7 @@ int main(void)
         T(messages_in_pieces),
         T(cut_text_is_skipped),
         T(malformed_messages_end_that_connection_alone),
+        T(mostly_valid_messages),
         T(odd_requests),
         T(no_more_viewers_than_allowed),
         IMPATIENT(one_that_never_reads_is_dropped),
