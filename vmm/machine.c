@@ -8,12 +8,13 @@
 #include "casement/bytes.h"
 #include "casement/log.h"
 #include "casement/pci.h"
+#include "casement/usb.h"
 #include "casement/virtio.h"
 #include "exit_codes.h"
 #include "machine.h"
 
 /* Slots of PCI bus 0; what is not here has a place of its own in the chipset. */
-enum { SLOT_DISPLAY = 1, SLOT_ENTROPY = 3, SLOT_NETWORK = 4, SLOT_FIRST_DISK = 5 };
+enum { SLOT_DISPLAY = 1, SLOT_USB = 2, SLOT_ENTROPY = 3, SLOT_NETWORK = 4, SLOT_FIRST_DISK = 5 };
 #define COM1_BASE 0x3F8
 #define COM1_IRQ 4
 /* Where we put ECAM when no firmware does (platform contract 1.2: legal with 2 GiB of low RAM). */
@@ -96,6 +97,17 @@ static int create_display(struct machine *m, struct error *error)
         .width = m->config->display_width, .height = m->config->display_height, .slot = SLOT_DISPLAY};
 
     return m->config->display_width ? display_create(&m->board, &options, &m->display, error) : 0;
+}
+
+static int create_usb(struct machine *m, struct error *error)
+{
+    int failed = xhci_create(&m->board, SLOT_USB, &m->xhci, error);
+
+    if (failed == 0)
+        failed = usb_keyboard_create(m->xhci, m->input, error);
+    if (failed == 0)
+        failed = usb_tablet_create(m->xhci, m->input, error);
+    return failed;
 }
 
 /* Who looks at the display. */
@@ -243,8 +255,8 @@ int machine_load_kernel(struct machine *m, struct error *error)
 int machine_create(struct machine *m, struct error *error)
 {
     static int (*const parts[])(struct machine *, struct error *) = {
-        create_core,  create_vcpus,   create_chipset, create_display,   create_firmware,
-        create_disks, create_network, create_viewers, lifecycle_create,
+        create_core,     create_vcpus, create_chipset, create_display, create_usb,
+        create_firmware, create_disks, create_network, create_viewers, lifecycle_create,
     };
     int failed;
 

@@ -34,6 +34,7 @@ struct machine {
     struct input *input;
     struct console console;
     struct display *display;
+    struct xhci *xhci;
     struct rfb *rfb; /* NULL without a display */
     struct fw_cfg *fw_cfg;
     struct net_backend *net;

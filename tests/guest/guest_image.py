@@ -21,7 +21,7 @@ from debian_kernel import find_kernel, module_bytes  # noqa: E402
 HERE = TREE / "tests/guest"
 BUILD = TREE / "build/guest"
 BASE_TOOLS = ["acpidump"]
-LAYERS = {"fio": ["fio"], "pciutils": ["lspci"]}
+LAYERS = {"fio": ["fio"], "pciutils": ["lspci"], "evtest": ["evtest"]}
 # Loaded by themselves when their hardware is there.
 MODULES = ["virtio_pci", "virtio_blk", "virtio_net", "virtio-rng", "virtio_balloon", "virtio_console", "virtio_input",
            "virtio_gpu", "virtio_scsi", "nvme", "ahci", "xhci_pci", "i2c_i801", "lpc_ich"]

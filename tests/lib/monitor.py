@@ -110,6 +110,15 @@ class Casement:
                 self._fail(f"the screen did not show {pattern!r} within {seconds} seconds; it shows:\n{text}")
             time.sleep(1)
 
+    def resources(self):
+        """What the process holds now: descriptors, threads, KiB of heap."""
+        script = ('for p in /proc/[0-9]*; do grep -qzx run $p/cmdline && grep -qzxF "$1" $p/cmdline && break; done; '
+                  "ls $p/fd | wc -l; sed -n 's/^Threads:.//p' $p/status; "
+                  "awk '/\\[heap\\]/ {h=1} h && /^Size:/ {print $2; exit}' $p/smaps")
+        answer = self.rig.run("bash", "-c", script, "resources", self.control).stdout.split()
+        descriptors, threads, heap = (int(word) for word in answer)
+        return descriptors, threads, heap
+
     def signal(self, number):
         self.run.signal(number)
 

@@ -52,6 +52,7 @@ def shows_variable(machine, value):
     type_slowly(machine, f"dmpstore Kept -guid {GUID}\n")
     # dmpstore prints the bytes and the letters beside them.
     machine.wait_serial(r"\*" + ".".join(value) + r"\.?\*|" + r"\*[^*\r\n]*" + ".?".join(value))
+    machine.wait_serial("Shell> ")
 
 
 def test_variables_persist(shell, folder):
@@ -64,7 +65,8 @@ def test_variables_persist(shell, folder):
     shows_variable(machine, "abc")
     for _ in range(50 if LONG else 1):
         type_slowly(machine, "reset\n")
-        machine.wait_serial("Shell> ", 300)
+        machine.wait_serial("UEFI Interactive Shell", 300)
+        machine.wait_serial("Shell> ")
     shows_variable(machine, "abc")
     set_variable(machine, "xyz")
     machine.run.kill()

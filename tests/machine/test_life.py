@@ -18,22 +18,14 @@ def linux(casement, initrd, kernel):
     return start
 
 
-def resources(rig, machine):
-    """Descriptors, threads and heap bytes of the process."""
-    answer = rig.shell(f"p=$(pgrep -f 'run .*{machine.control}' | head -n 1); ls /proc/$p/fd | wc -l; "
-                       "sed -n 's/^Threads:.//p' /proc/$p/status; "
-                       "awk '/\\[heap\\]/ {h=1} h && /^Size:/ {print $2; exit}' /proc/$p/smaps")
-    return [int(word) for word in answer.stdout.split()]
-
-
 @pytest.mark.skipif(not LONG, reason="a long count; LONG=1 runs it")
 @pytest.mark.parametrize("method", ["acpi", "kbd"])
-def test_reboots_leave_nothing_behind(linux, rig, method):
+def test_reboots_leave_nothing_behind(linux, method):
     machine = linux("true", append=f"casement.end=reboot reboot={method}")
     seen = []
     for _ in range(REBOOTS):
         machine.wait_serial("GUEST-STARTED")
-        seen.append(resources(rig, machine))
+        seen.append(machine.resources())
     machine.wait_serial("GUEST-STARTED")
     assert int(re.search(r"resets=(\d+)", machine.ctl("status")).group(1)) >= REBOOTS
     assert seen[-1][:2] == seen[1][:2]

@@ -3,6 +3,7 @@ import base64
 import os
 import re
 import subprocess
+import time
 
 import guest_image
 import pytest
@@ -189,10 +190,16 @@ def test_network_in_and_out(linux, rig, folder):
                           f"i=0; while [ $i -lt {connections} ]; do i=$((i+1)); (printf p; sleep 0) | nc 10.0.2.2 {port} "
                           ">>/tmp/pongs; done; grep -o pong /tmp/pongs | wc -l\n"
                           "echo SERVING; echo from-the-guest | nc -l -p 80 && echo DONE\n")
-        machine = linux(script, "--forward", "18080:80", memory="384M")
+        machine = linux("echo BEGIN\n" + script, "--forward", "18080:80", memory="384M")
+        machine.wait_serial("BEGIN")
+        descriptors = machine.resources()[0]
         machine.wait_serial(rf"^{want}", 400)
         machine.wait_serial(rf"^{connections}\r?$", 600)
         machine.wait_serial("SERVING")
+        deadline = time.monotonic() + 120
+        while (now := machine.resources()[0]) > descriptors:  # closed connections are kept until their peers know it
+            assert time.monotonic() < deadline, f"{now} descriptors after {connections} connections, {descriptors} before"
+            time.sleep(1)
         answer = rig.shell("for i in $(seq 20); do x=$(timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/18080; cat <&3'); "
                            "[ -n \"$x\" ] && break; sleep 1; done; echo $x").stdout
         assert "from-the-guest" in answer

@@ -255,6 +255,9 @@ class Outer:
 
     def _request(self, request):
         state = self._alive()
+        if not state and self._state():
+            said = "\n".join(_text(self.folder / name)[-2000:] for name in ("emulator.log", "console.log"))
+            raise RigError(f"the outer machine has ended; the emulator and its console said last:\n{said}")
         if not state:
             raise RigError("there is no outer machine; start one: tests/rig/rig start")
         connection = socket.create_connection(("127.0.0.1", state["port"]))
