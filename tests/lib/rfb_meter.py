@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import re
+import socket
 import struct
 import sys
 import threading
@@ -75,19 +76,15 @@ class Counted(RfbClient):
         return size
 
 
-def count(client, result, seconds):
-    client.received, frames, end = 0, 0, time.monotonic() + seconds
-    ender = threading.Timer(seconds, lambda: client.socket.shutdown(2))
-    ender.start()
+def count(client):
+    client.received = client.frames = 0
     try:
-        while time.monotonic() < end:
+        while True:
             client.request(True)
             client.update()
-            frames += 1
+            client.frames += 1
     except (EOFError, OSError):
         pass  # the time is over
-    ender.cancel()
-    result.append({"frames": frames, "bytes": client.received})
 
 
 def processor_ticks(pid):
@@ -101,17 +98,20 @@ def processor_ticks(pid):
 
 
 def measure(clients, seconds, pid):
-    result = []
     before = processor_ticks(pid)
-    threads = [threading.Thread(target=count, args=(client, result, seconds)) for client in clients]
+    threads = [threading.Thread(target=count, args=(client,)) for client in clients]
     for thread in threads:
         thread.start()
-    if not threads:
-        time.sleep(seconds)
+    time.sleep(seconds)
+    # While all are still there: a thread that has ended takes its share with it.
+    after = processor_ticks(pid)
+    result = [{"frames": client.frames, "bytes": client.received} for client in clients]
+    for client in clients:
+        client.socket.shutdown(socket.SHUT_RDWR)
     for thread in threads:
         thread.join()
     spent = {True: 0, False: 0}
-    for thread, (runs_guest, ticks) in processor_ticks(pid).items():
+    for thread, (runs_guest, ticks) in after.items():
         spent[runs_guest] += ticks - before.get(thread, (False, 0))[1]
     hertz = os.sysconf("SC_CLK_TCK")
     return {"viewers": result, "guest_seconds": spent[True] / hertz, "other_seconds": spent[False] / hertz}

@@ -454,3 +454,11 @@ void fake_viewer_update(struct fake_viewer *viewer)
         n++;
     viewer->rectangles = n;
 }
+
+void fake_viewer_update_size(struct fake_viewer *viewer, unsigned width)
+{
+    do {
+        fake_viewer_request(viewer, true);
+        fake_viewer_update(viewer);
+    } while (!viewer->resized || viewer->width != width);
+}

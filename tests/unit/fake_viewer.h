@@ -51,6 +51,8 @@ void fake_viewer_encodings(struct fake_viewer *viewer, unsigned count, const int
 void fake_viewer_request(struct fake_viewer *viewer, bool incremental);
 /* The next FramebufferUpdate. */
 void fake_viewer_update(struct fake_viewer *viewer);
+/* Updates until one says that the screen has this width. */
+void fake_viewer_update_size(struct fake_viewer *viewer, unsigned width);
 void fake_viewer_key(struct fake_viewer *viewer, uint32_t keysym, bool down);
 void fake_viewer_extended_key(struct fake_viewer *viewer, uint32_t scan_code, uint32_t keysym, bool down);
 void fake_viewer_pointer(struct fake_viewer *viewer, unsigned x, unsigned y, unsigned buttons);

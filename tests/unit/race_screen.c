@@ -31,7 +31,7 @@ static struct fake *fake;
 static struct display *display;
 static struct screen *screen;
 static _Atomic bool ended;
-static _Atomic unsigned looks;
+static _Atomic unsigned looks, sum;
 
 PIXELS_ONLY static void write_pixel(volatile uint32_t *pixel, uint32_t value)
 {
@@ -40,8 +40,10 @@ PIXELS_ONLY static void write_pixel(volatile uint32_t *pixel, uint32_t value)
 
 static void *draw(void *opaque)
 {
-    uint32_t *video = (uint32_t *)(uintptr_t)display_memory(display);
+    const void *memory = display_memory(display); /* which the guest may write */
+    uint32_t *video;
 
+    memcpy(&video, &memory, sizeof video);
     for (unsigned n = 0; !atomic_load(&ended); n++)
         write_pixel(&video[n * 7919 % (WIDTH * HEIGHT)], n);
     return opaque;
@@ -66,22 +68,22 @@ PIXELS_ONLY static uint32_t read_pixel(const volatile uint32_t *pixel)
 
 static uint32_t look(const struct screen_picture *picture, const uint64_t *tiles)
 {
-    uint32_t sum = 0;
+    uint32_t total = 0;
 
     for (unsigned y = 0; y < picture->height; y += 5)
         for (unsigned x = 0; x < picture->width; x += 16) {
             unsigned tile = y / SCREEN_TILE_HEIGHT * picture->tiles_across + x / SCREEN_TILE_WIDTH;
 
             if (tiles[tile / 64] >> tile % 64 & 1)
-                sum += read_pixel(&picture->pixels[(size_t)y * picture->width + x]);
+                total += read_pixel(&picture->pixels[(size_t)y * picture->width + x]);
         }
     atomic_fetch_add(&looks, 1);
-    return sum;
+    return total;
 }
 
 static void *view(void *opaque)
 {
-    unsigned number = (unsigned)(uintptr_t)opaque, sum = 0;
+    unsigned number = *(unsigned *)opaque;
 
     for (unsigned round = 0; !atomic_load(&ended); round++) {
         int fd = eventfd(0, EFD_NONBLOCK);
@@ -96,17 +98,18 @@ static void *view(void *opaque)
             poll(&poll_fd, 1, 100);
             fake_signals(fd);
             if (screen_view_take(view_, &picture, &tiles))
-                sum += look(picture, tiles);
+                atomic_fetch_add(&sum, look(picture, tiles));
             screen_hurry(screen);
         }
         screen_view_destroy(view_);
         close(fd);
     }
-    return (void *)(uintptr_t)sum;
+    return NULL;
 }
 
 static void viewers_and_guest(void **state)
 {
+    static unsigned numbers[VIEWERS] = {1, 2, 3, 4}; /* how long each stays */
     pthread_t threads[VIEWERS + 2];
     int64_t end = clock_ns() + SECONDS * INT64_C(1000000000);
 
@@ -116,7 +119,7 @@ static void viewers_and_guest(void **state)
     assert_int_equal(pthread_create(&threads[0], NULL, draw, NULL), 0);
     assert_int_equal(pthread_create(&threads[1], NULL, change, NULL), 0);
     for (unsigned n = 0; n < VIEWERS; n++)
-        assert_int_equal(pthread_create(&threads[n + 2], NULL, view, (void *)(uintptr_t)(n + 1)), 0);
+        assert_int_equal(pthread_create(&threads[n + 2], NULL, view, &numbers[n]), 0);
     while (clock_ns() < end) {
         poll(NULL, 0, 100);
         board_reset(&fake->board);

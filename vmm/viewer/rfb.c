@@ -54,14 +54,15 @@ struct rfb {
     struct loop_timer tick;
     int64_t patience_ns;
     unsigned viewers_max;
-    pthread_mutex_t lock; /* of the next three, and of every place's state */
+    pthread_mutex_t lock; /* of the next two, and of every place's state */
     unsigned seats, waiting;
-    bool ticking;
     _Atomic unsigned viewers;
     _Atomic uint64_t frames, bytes;
     /* The loop's: */
+    bool ticking;
     int port_fd; /* -1: none */
     struct loop_watch accepting;
+    bool accept_paused; /* until the next tick: there was no descriptor to be had */
     uint8_t key[RFB_KEY];
     int64_t penalty_ns, next_answer_ns;
     unsigned place_count;
@@ -227,6 +228,13 @@ static void handshake_ready(void *opaque, short events)
     go_on(place, rfb_handshake_continue(&place->handshake));
 }
 
+static void start_ticking(struct rfb *rfb)
+{
+    if (!rfb->ticking)
+        loop_timer_set(rfb->loop, &rfb->tick, clock_ns() + TICK_NS);
+    rfb->ticking = true;
+}
+
 /* Ends connections whose time is over, and looks at answers that have waited. Runs while there is any connection. */
 static void tick(void *opaque)
 {
@@ -244,13 +252,14 @@ static void tick(void *opaque)
         else if (deadline && now > deadline && place->state == PLACE_VIEWER)
             shutdown(place->fd, SHUT_RDWR);
     }
-    pthread_mutex_lock(&rfb->lock);
+    if (rfb->accept_paused)
+        loop_watch(rfb->loop, &rfb->accepting);
+    rfb->accept_paused = false;
     for (unsigned n = 0; n < rfb->place_count; n++)
-        any |= rfb->places[n].state != PLACE_FREE;
-    rfb->ticking = any;
+        any |= rfb->places[n].state > PLACE_TAKEN;
+    rfb->ticking = false;
     if (any)
-        loop_timer_set(rfb->loop, &rfb->tick, now + TICK_NS);
-    pthread_mutex_unlock(&rfb->lock);
+        start_ticking(rfb);
 }
 
 static void taken(void *opaque)
@@ -262,11 +271,7 @@ static void taken(void *opaque)
     place->watch.fd = place->fd;
     loop_watch(rfb->loop, &place->watch);
     set_state(place, PLACE_HANDSHAKE);
-    pthread_mutex_lock(&rfb->lock);
-    if (!rfb->ticking)
-        loop_timer_set(rfb->loop, &rfb->tick, clock_ns() + TICK_NS);
-    rfb->ticking = true;
-    pthread_mutex_unlock(&rfb->lock);
+    start_ticking(rfb);
     go_on(place, rfb_handshake_begin(&place->handshake, place->fd, place->network ? rfb->key : NULL));
 }
 
@@ -277,6 +282,11 @@ static void accept_ready(void *opaque, short events)
     int fd = rfb_port_accept(rfb->port_fd);
 
     (void)events;
+    if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
+        rfb->accept_paused = true;
+        loop_unwatch(rfb->loop, &rfb->accepting);
+        start_ticking(rfb);
+    }
     if (fd < 0)
         return;
     place = take_place(rfb, fd, false);

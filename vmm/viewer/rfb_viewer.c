@@ -125,10 +125,10 @@ static void look(struct viewer *viewer)
 
     if (!screen_view_take(viewer->view, &picture, &tiles))
         return;
-    if (picture != viewer->picture)
+    if (!viewer->picture || picture != viewer->picture)
         show_picture(viewer, picture);
     else
-        mark_tiles(viewer->options->lib, picture, tiles);
+        mark_tiles(viewer->options->lib, viewer->picture, tiles);
 }
 
 /*
