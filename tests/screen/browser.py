@@ -49,7 +49,7 @@ class Page:
 
     def wait_for(self, expression, seconds=30):
         """Until the JavaScript expression is true in the page."""
-        self.call("waitForFunction", expression, None, {"timeout": seconds * 1000})
+        self.call("waitUntil", expression, seconds * 1000)
 
     def screenshot(self, path):
         self.call("screenshot", {"path": str(path)})

@@ -6,6 +6,7 @@
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 
+const POLL_MS = 40;
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync'];
 
@@ -30,6 +31,17 @@ async function download(page, selector) {
   return { name: file.suggestedFilename(), path: await file.path() };
 }
 
+/** Playwright's own waitForFunction evaluates in the page, which its content security policy forbids. */
+async function waitUntil(page, expression, limitMs) {
+  const end = Date.now() + limitMs;
+  while (!await page.evaluate(expression)) {
+    if (Date.now() > end) {
+      throw new Error(`not true within ${limitMs} ms`);
+    }
+    await new Promise((resolve) => { setTimeout(resolve, POLL_MS); });
+  }
+}
+
 async function carryOut({ on, selector, call, with: values = [] }) {
   if (on === 'browser') {
     return call === 'open' ? open(...values) : browser.version();
@@ -45,10 +57,13 @@ async function carryOut({ on, selector, call, with: values = [] }) {
   if (call === 'download') {
     return download(entry.page, selector);
   }
+  if (call === 'waitUntil') {
+    return waitUntil(entry.page, ...values);
+  }
   const [first, second] = call.split('.');
   const target = selector ? entry.page.locator(selector) : second ? entry.page[first] : entry.page;
   const result = await target[second ?? first](...values);
-  return ['goto', 'reload', 'waitForFunction'].includes(call) || Buffer.isBuffer(result) ? null : result;
+  return ['goto', 'reload'].includes(call) || Buffer.isBuffer(result) ? null : result;
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
