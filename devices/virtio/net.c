@@ -66,7 +66,7 @@ struct card {
     uint8_t frame[HEADER_BYTES + NET_FRAME_MAX], segment[NET_FRAME_MAX];
 };
 
-static void count(_Atomic uint64_t *packets, _Atomic uint64_t *bytes, size_t length)
+static void tally(_Atomic uint64_t *packets, _Atomic uint64_t *bytes, size_t length)
 {
     atomic_fetch_add_explicit(packets, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(bytes, length, memory_order_relaxed);
@@ -139,7 +139,7 @@ static bool receive(void *opaque, const uint8_t *frame, size_t length)
     put_le16(bytes + 10, (uint16_t)count);
     memcpy(bytes + HEADER_BYTES, frame, length);
     if (counters)
-        count(&counters->received_packets, &counters->received_bytes, length);
+        tally(&counters->received_packets, &counters->received_bytes, length);
     length += HEADER_BYTES;
     for (unsigned n = 0; n < count; n++) {
         uint32_t written = fill(&chains[n], bytes + done, length - done);
@@ -186,7 +186,7 @@ static void send_chain(struct card *card, const struct virtq_chain *chain)
     if (!length)
         return;
     if (counters)
-        count(&counters->transmitted_packets, &counters->transmitted_bytes, length - HEADER_BYTES);
+        tally(&counters->transmitted_packets, &counters->transmitted_bytes, length - HEADER_BYTES);
     type = header[1] & (uint8_t)~GSO_ECN;
     offload = (struct net_offload){.checksum = header[0] & HDR_NEEDS_CSUM,
                                    .checksum_start = get_le16(header + 6),
