@@ -1,4 +1,5 @@
 /* Where operators reach the machine: the control socket, and page and API with who may use them. */
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
