@@ -76,10 +76,12 @@ void calls_finish(struct web *web)
         pthread_mutex_unlock(&web->lock);
         if (!exchange)
             return;
-        if (!exchange->connection)
+        if (!exchange->connection) {
             exchange_free(exchange);
-        else if (http_answer(exchange->connection) < 0)
-            connection_end(exchange->connection);
+            continue;
+        }
+        exchange->returned = true;
+        lws_callback_on_writable(exchange->connection->wsi);
     }
 }
 

@@ -167,6 +167,8 @@ int http_answer(struct connection *connection)
 
 int http_writeable(struct connection *connection)
 {
+    if (connection->phase == CONNECTION_WAITING && connection->exchange->returned)
+        return http_answer(connection);
     return connection->phase == CONNECTION_SENDING ? send_chunks(connection, 0) : 0;
 }
 

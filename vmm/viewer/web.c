@@ -169,7 +169,7 @@ static void connection_gone(struct connection *connection)
         websocket_close(connection);
     if (connection->phase == CONNECTION_EVENTS)
         web->stream_count--;
-    if (exchange && connection->phase == CONNECTION_WAITING)
+    if (exchange && connection->phase == CONNECTION_WAITING && !exchange->returned)
         exchange->connection = NULL; /* comes back from the main loop, and is freed then */
     else
         exchange_free(exchange);

@@ -56,6 +56,7 @@ struct exchange {
     const void *content;    /* of the answer: its body, or an asset */
     bool head, close, gzip; /* close: the connection ends behind the answer */
     unsigned retry_after;   /* seconds; 0: not said */
+    bool returned; /* from the main loop */
     const char *etag;
     char extra[512]; /* further header lines, each with CR LF */
 };
@@ -101,7 +102,7 @@ void web_start_ticking(struct web *web);
 void calls_init(struct web *web);
 /* Hands the exchange over. false: the main loop takes no more. */
 bool calls_run(struct web *web, struct exchange *exchange);
-/* Sends what has come back. */
+/* Has what came back sent. */
 void calls_finish(struct web *web);
 /* On the main loop's thread, or while it does not run: what has not run is answered with 503. */
 void calls_close(struct web *web);
