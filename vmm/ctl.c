@@ -321,7 +321,7 @@ static int run(const char *socket_path, int count, char **words, FILE *out)
         failed = perform(socket_path, &call, &error);
         if (failed == 0 && call.status >= 400)
             failed = refused(&call, &error);
-        if (failed == 0 && command->print)
+        if (failed == 0 && command->print && call.answer)
             failed = command->print(&call, count > 1 ? words[1] : "", out, &error);
     }
     json_decref(call.body);
