@@ -18,7 +18,8 @@
 
 /* What a card has moved; the card adds, any thread reads. Zero-initialised. */
 struct net_counters {
-    _Atomic uint64_t received_bytes, received_packets, transmitted_bytes, transmitted_packets; /* as the guest sees it */
+    _Atomic uint64_t received_bytes, received_packets, transmitted_bytes,
+        transmitted_packets; /* as the guest sees it */
 };
 struct net_totals {
     uint64_t received_bytes, received_packets, transmitted_bytes, transmitted_packets;

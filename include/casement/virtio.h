@@ -124,7 +124,7 @@ struct virtio_block_options {
 };
 int virtio_block_create(struct board *board, const struct virtio_block_options *options, struct error *error);
 struct virtio_net_options {
-    struct net_backend *backend; /* stays the caller's, must outlive the device */
+    struct net_backend *backend;   /* stays the caller's, must outlive the device */
     struct net_counters *counters; /* the same; NULL: nobody wants to know */
     uint8_t mac[6];
     int slot;

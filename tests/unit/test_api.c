@@ -180,10 +180,8 @@ static void the_description_has_every_operation(void **state)
         for (char *letter = method; *letter; letter++)
             *letter = (char)tolower((unsigned char)*letter);
         start = strstr(text, path);
-        if (!start)
-            fail_msg("%s is not described", operation->path);
-        end = strstr(start + 1, "\n  /");
-        found = strstr(start, method);
+        end = start ? strstr(start + 1, "\n  /") : NULL;
+        found = start ? strstr(start, method) : NULL;
         if (!found || (end && found > end))
             fail_msg("%s %s is not described", operation->method, operation->path);
     }
@@ -241,12 +239,15 @@ static void ready_is_what_runs(void **state)
 
 static void metrics_are_lines(void **state)
 {
+    const char *text;
+
     (void)state;
     assert_int_equal(call("GET", "/metrics", ""), 200);
-    assert_non_null(strstr(answer.body, "\ncasement_cpu_seconds_total 1.234567890\n"));
-    assert_non_null(strstr(answer.body, "\ncasement_disk_read_bytes_total 4096\n"));
-    assert_non_null(strstr(answer.body, "\ncasement_phase{phase=\"running\"} 1\n"));
-    assert_non_null(strstr(answer.body, "# TYPE casement_viewer_frames_total counter\n"));
+    text = answer.body ? answer.body : "";
+    assert_non_null(strstr(text, "\ncasement_cpu_seconds_total 1.234567890\n"));
+    assert_non_null(strstr(text, "\ncasement_disk_read_bytes_total 4096\n"));
+    assert_non_null(strstr(text, "\ncasement_phase{phase=\"running\"} 1\n"));
+    assert_non_null(strstr(text, "# TYPE casement_viewer_frames_total counter\n"));
 }
 
 static void rates_are_what_grew(void **state)

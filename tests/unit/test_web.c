@@ -72,7 +72,7 @@ static int start(enum access_mode mode, bool loop_runs)
                                   .control = -1,
                                   .cookie = "test",
                                   .access = {.mode = mode, .secret = TOKEN, .name = "box"}};
-    struct sockaddr_in address;
+    struct sockaddr_in address = {0};
     socklen_t size = sizeof address;
 
     fake_machine_create(&machine);

@@ -247,7 +247,8 @@ static int answer_page(struct connection *connection, const struct asset *asset)
             login_token(connection, argument + 6, exchange->extra, sizeof exchange->extra - 16, &exchange->retry_after);
         if (status)
             break;
-        strcat(exchange->extra, "location: /\r\n");
+        snprintf(exchange->extra + strlen(exchange->extra), sizeof exchange->extra - strlen(exchange->extra),
+                 "location: /\r\n");
         exchange->answer.status = 303;
         return http_answer(connection);
     }
@@ -282,7 +283,7 @@ static int dispatch(struct connection *connection)
         return events_begin(connection);
     default:
         api_problem(&exchange->answer, 426, "this is a websocket (RFC 6455)");
-        strcpy(exchange->extra, "upgrade: websocket\r\n");
+        snprintf(exchange->extra, sizeof exchange->extra, "upgrade: websocket\r\n");
         break;
     }
     return http_answer(connection);
@@ -322,7 +323,7 @@ static bool body_length(struct connection *connection, const char *method, size_
 /* A form of another site can only send other types. */
 static bool is_json(struct lws *wsi)
 {
-    char type[128];
+    char type[128] = "";
 
     return copy_header(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, type, sizeof type) &&
            !strncasecmp(type, "application/json", 16) && (!type[16] || strchr("; ", type[16]));

@@ -56,7 +56,7 @@ struct exchange {
     const void *content;    /* of the answer: its body, or an asset */
     bool head, close, gzip; /* close: the connection ends behind the answer */
     unsigned retry_after;   /* seconds; 0: not said */
-    bool returned; /* from the main loop */
+    bool returned;          /* from the main loop */
     const char *etag;
     char extra[512]; /* further header lines, each with CR LF */
 };
