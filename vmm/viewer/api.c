@@ -1,7 +1,6 @@
 /* Operations and what they answer (see api.h). */
 #include <errno.h>
 #include <jansson.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,8 +100,8 @@ static void answer_result(struct api_answer *answer, int result, const struct er
 
 /* Bodies. */
 
-/* A JSON object without members that nobody knows (ended by NULL); NULL after answering what is wrong. */
-static json_t *read_object(const struct api_request *request, struct api_answer *answer, ...)
+/* A JSON object without members that have none of the names (ended by NULL); NULL after answering what is wrong. */
+static json_t *read_object(const struct api_request *request, const char *const *names, struct api_answer *answer)
 {
     json_error_t error;
     json_t *object = json_loadb(request->body, request->body_size, JSON_REJECT_DUPLICATES, &error), *value;
@@ -117,14 +116,11 @@ static json_t *read_object(const struct api_request *request, struct api_answer 
     }
     json_object_foreach(object, key, value)
     {
-        const char *known = NULL;
-        va_list names;
+        const char *const *known = names;
 
-        va_start(names, answer);
-        while ((known = va_arg(names, const char *)) && strcmp(known, key) != 0)
-            ;
-        va_end(names);
-        if (!known) {
+        while (*known && strcmp(*known, key) != 0)
+            known++;
+        if (!*known) {
             snprintf(text, sizeof text, "%.64s: no such member", key);
             api_problem(answer, 422, text);
             json_decref(object);
@@ -300,7 +296,8 @@ static void run_off(const struct api *api, const struct api_request *request, st
 
 static void run_text(const struct api *api, const struct api_request *request, struct api_answer *answer)
 {
-    json_t *object = read_object(request, answer, "text", "layout", NULL);
+    static const char *const names[] = {"text", "layout", NULL};
+    json_t *object = read_object(request, names, answer);
     const char *text = read_text(object, "text"), *layout = read_text(object, "layout");
     struct error error = {""};
 
@@ -317,7 +314,8 @@ static void run_text(const struct api *api, const struct api_request *request, s
 
 static void run_keys(const struct api *api, const struct api_request *request, struct api_answer *answer)
 {
-    json_t *object = read_object(request, answer, "keys", NULL);
+    static const char *const names[] = {"keys", NULL};
+    json_t *object = read_object(request, names, answer);
     const char *keys = read_text(object, "keys");
     struct error error = {""};
 
@@ -332,7 +330,8 @@ static void run_keys(const struct api *api, const struct api_request *request, s
 
 static void run_pointer(const struct api *api, const struct api_request *request, struct api_answer *answer)
 {
-    json_t *object = read_object(request, answer, "x", "y", "buttons", "wheel", "pan", NULL);
+    static const char *const names[] = {"x", "y", "buttons", "wheel", "pan", NULL};
+    json_t *object = read_object(request, names, answer);
     int64_t x = 0, y = 0, buttons = 0, wheel = 0, pan = 0;
     struct error error = {""};
 

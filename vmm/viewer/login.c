@@ -138,13 +138,14 @@ static void log_in(struct connection *connection, struct exchange *exchange)
 {
     const struct api_request request = {.body = exchange->body, .body_size = exchange->body_size};
     char *secret = api_secret(&request);
-    struct verdict verdict;
+    struct verdict verdict = {0};
 
     if (!secret) {
         api_problem(&exchange->answer, 422, "the body is {\"secret\": \"...\"}");
         return;
     }
-    verdict = connection->trusted ? (struct verdict){0} : try_secret(connection, secret);
+    if (!connection->trusted)
+        verdict = try_secret(connection, secret);
     OPENSSL_cleanse(secret, strlen(secret));
     free(secret);
     exchange->retry_after = verdict.retry_after;
