@@ -694,6 +694,64 @@ static void two_hundred_viewers_that_never_read(void **state)
         close(fds[n]);
 }
 
+/* Requests that are nearly right, from a fixed seed: bytes changed, left out, doubled, and cut anywhere. */
+static size_t spoil(char *to, size_t room, const char *from)
+{
+    size_t used = 0, length = strlen(from), cut = rand() % 4 ? length : (size_t)rand() % length;
+
+    for (size_t n = 0; n < cut && used < room - 2; n++) {
+        int what = rand() % 60;
+
+        if (what == 0)
+            to[used++] = (char)rand();
+        else if (what == 1)
+            to[used++] = "\r\n :;%/?&=+\"\\\0"[rand() % 15];
+        else if (what == 2)
+            to[used++] = from[rand() % (int)length];
+        if (what)
+            to[used++] = from[n];
+    }
+    return used;
+}
+
+static void noise(void **state)
+{
+    static const char *const requests[] = {
+        GET("/api/v1/status") BEARER END,
+        GET("/?token=" TOKEN "&a=b") "Accept-Encoding: gzip\r\n" END,
+        POST("/api/v1/input/text") BEARER JSON(12) END "{\"text\":\"a\"}" GET("/large") END,
+        POST("/api/v1/power/reset") BEARER END,
+        "DELETE /api/v1/session HTTP/1.1\r\nHost: localhost\r\nCookie: test=" TOKEN "\r\n\r\n",
+        GET("/healthz") END GET("/readyz") END GET("/api/v1/events") BEARER END,
+        GET("/api/v1/rfb") BEARER
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x82\x85\1\1\1\1hello\x88\x80\1\1\1\1",
+        "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: "
+        "AAMAAABk\r\n\r\n",
+    };
+    char text[2048], answer[4096];
+
+    (void)state;
+    srand(7);
+    for (unsigned n = 0; n < 3000; n++) {
+        int fd = client_dial(port);
+
+        client_send(fd, text, spoil(text, sizeof text, requests[(unsigned)rand() % ARRAY_SIZE(requests)]));
+        if (rand() % 2)
+            shutdown(fd, SHUT_WR);
+        if (rand() % 2) {
+            struct pollfd ready = {.fd = fd, .events = POLLIN};
+
+            poll(&ready, 1, rand() % 5);
+            (void)!recv(fd, answer, sizeof answer, MSG_DONTWAIT);
+        }
+        close(fd);
+    }
+    while (ask(GET("/healthz") END) != 200)
+        ;
+    assert_int_equal(ask(GET("/api/v1/status") BEARER END), 200);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -719,6 +777,7 @@ int main(void)
         TEST(websockets_are_checked_as_everything_is),
         TEST(malformed_frames_end_that_connection_alone),
         TEST(two_hundred_viewers_that_never_read),
+        TEST(noise),
     };
 
     make_assets();
