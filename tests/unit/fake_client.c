@@ -1,6 +1,9 @@
 /* See fake_client.h. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <openssl/ssl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +46,78 @@ int client_dial_unix(const char *path)
 
     snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
     return dial((const struct sockaddr *)&address, sizeof address);
+}
+
+/* TLS between two sockets. */
+struct pump {
+    int plain, coded;
+    SSL *ssl;
+    SSL_CTX *context;
+};
+
+/* Bytes from the server to the test; false at the end. */
+static bool pump_down(struct pump *pump)
+{
+    char bytes[16384];
+
+    do {
+        int got = SSL_read(pump->ssl, bytes, sizeof bytes);
+
+        if (got <= 0)
+            return SSL_get_error(pump->ssl, got) == SSL_ERROR_WANT_READ;
+        if (send(pump->plain, bytes, (size_t)got, MSG_NOSIGNAL) != got)
+            return false;
+    } while (SSL_pending(pump->ssl));
+    return true;
+}
+
+static bool pump_up(struct pump *pump)
+{
+    char bytes[16384];
+    ssize_t got = recv(pump->plain, bytes, sizeof bytes, 0);
+
+    return got > 0 && SSL_write(pump->ssl, bytes, (int)got) == got;
+}
+
+static void *pump_main(void *opaque)
+{
+    struct pump *pump = opaque;
+    struct pollfd fds[] = {{.fd = pump->plain, .events = POLLIN}, {.fd = pump->coded, .events = POLLIN}};
+    bool going = SSL_connect(pump->ssl) == 1;
+
+    while (going && poll(fds, 2, PATIENCE_SECONDS * 1000) > 0) {
+        if (fds[1].revents)
+            going = pump_down(pump);
+        else if (fds[0].revents)
+            going = pump_up(pump);
+    }
+    SSL_free(pump->ssl);
+    SSL_CTX_free(pump->context);
+    close(pump->plain);
+    close(pump->coded);
+    free(pump);
+    return NULL;
+}
+
+int client_dial_tls(uint16_t port)
+{
+    const struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
+    struct pump *pump = calloc(1, sizeof *pump);
+    pthread_t thread;
+    int fds[2];
+
+    assert_non_null(pump);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    pump->plain = fds[1];
+    pump->coded = client_dial(port);
+    pump->context = SSL_CTX_new(TLS_client_method());
+    pump->ssl = SSL_new(pump->context);
+    assert_int_equal(SSL_set_fd(pump->ssl, pump->coded), 1);
+    SSL_clear_mode(pump->ssl, SSL_MODE_AUTO_RETRY);
+    assert_int_equal(pthread_create(&thread, NULL, pump_main, pump), 0);
+    pthread_detach(thread);
+    return fds[0];
 }
 
 size_t client_send(int fd, const void *data, size_t size)

@@ -9,6 +9,9 @@
 /* A connected socket that gives up waiting after some seconds; the test fails when there is no connection. */
 int client_dial(uint16_t port);
 int client_dial_unix(const char *path);
+/* What is said on the socket goes over TLS, by a thread that lives until either end hangs up. No certificate is asked
+ * for. */
+int client_dial_tls(uint16_t port);
 /* Sends all of it, or as much as the server takes before it hangs up: how much that was. */
 size_t client_send(int fd, const void *data, size_t size);
 /*

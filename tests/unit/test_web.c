@@ -1,11 +1,14 @@
 /* The web server in this process, with a fake machine behind it and raw sockets in front: who is let in, what is
  * answered, and how little those reach who mean no good. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -14,6 +17,7 @@
 #include "fake_client.h"
 #include "fake_machine.h"
 
+#include "../../vmm/viewer/tls.h"
 #include "../../vmm/viewer/web.h"
 
 #define TOKEN "right-token"
@@ -29,6 +33,7 @@ static struct loop *loop;
 static struct web *web;
 static uint16_t port;
 static struct error error;
+static char folder[] = "/tmp/casement-web-XXXXXX", certificate[64], key[64];
 
 static const char content[] = "<p>page page page page page page page page page page</p>";
 static uint8_t compressed[256];
@@ -64,6 +69,13 @@ static void make_assets(void)
     large.gzip_size = compress_into(packed, sizeof packed, noise, sizeof noise);
 }
 
+/* A connection as the server at hand wants it. */
+static bool secure;
+static int dial(void)
+{
+    return secure ? client_dial_tls(port) : client_dial(port);
+}
+
 static int start(enum access_mode mode, bool loop_runs)
 {
     struct web_options options = {.ops = &fake_machine_ops,
@@ -78,6 +90,14 @@ static int start(enum access_mode mode, bool loop_runs)
     fake_machine_create(&machine);
     loop = loop_create("main");
     options.main_loop = loop;
+    if (secure) {
+        static const char *const names[] = {"box", NULL};
+
+        options.certificate = certificate;
+        options.key = key;
+        if (tls_self_sign(certificate, key, names, &error) < 0)
+            return -1;
+    }
     options.listener = web_listen("--web", "127.0.0.1", 0, &error);
     if (options.listener < 0 || getsockname(options.listener, (struct sockaddr *)&address, &size) < 0)
         return -1;
@@ -88,6 +108,13 @@ static int start(enum access_mode mode, bool loop_runs)
 static int setup(void **state)
 {
     (void)state;
+    return start(ACCESS_TOKEN, true);
+}
+
+static int setup_tls(void **state)
+{
+    (void)state;
+    secure = true;
     return start(ACCESS_TOKEN, true);
 }
 
@@ -110,13 +137,14 @@ static int teardown(void **state)
     web_destroy(web);
     loop_destroy(loop);
     fake_machine_destroy(&machine);
+    secure = false;
     return 0;
 }
 
 /* One request on a connection of its own; its status. */
 static unsigned ask(const char *request)
 {
-    int fd = client_dial(port);
+    int fd = dial();
     unsigned status = client_ask(fd, request);
 
     close(fd);
@@ -140,6 +168,17 @@ static const char *cookie_line(void)
     assert_non_null(cookie);
     snprintf(line, sizeof line, "Cookie: other=1; test=%.*s; more=2\r\n", (int)strcspn(cookie + 19, ";"), cookie + 19);
     return line;
+}
+
+/* Peers that do nothing cost nothing: over half a second the process runs for less than a tenth of it. */
+static void assert_idle(void)
+{
+    struct timespec before, after;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    poll(NULL, 0, 500);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    assert_true((after.tv_sec - before.tv_sec) * 1000000000L + after.tv_nsec - before.tv_nsec < 50000000L);
 }
 
 static void only_who_has_the_secret_is_let_in(void **state)
@@ -207,7 +246,7 @@ static void other_sites_cannot_use_a_browsers_session(void **state)
     assert_int_equal(ask_with(button, lines), 204);
     snprintf(lines, sizeof lines, "%sOrigin: http://evil.example\r\n", session);
     assert_int_equal(ask_with(button, lines), 403);
-    fd = client_dial(port);
+    fd = dial();
     assert_int_equal(client_upgrade(fd, lines), 403);
     close(fd);
     snprintf(lines, sizeof lines, "%sOrigin: null\r\n", session);
@@ -244,7 +283,7 @@ static void open_access_still_keeps_other_sites_out(void **state)
 static void a_thousand_attempts(void **state)
 {
     unsigned denied = 0, too_many = 0;
-    int fd = client_dial(port);
+    int fd = dial();
 
     (void)state;
     for (unsigned n = 0; n < 1000; n++) {
@@ -255,7 +294,7 @@ static void a_thousand_attempts(void **state)
         if (status == 429)
             assert_non_null(strcasestr(client_text, "\r\nretry-after: "));
         close(fd); /* who is refused is hung up on */
-        fd = client_dial(port);
+        fd = dial();
     }
     close(fd);
     assert_int_equal(denied + too_many, 1000);
@@ -309,7 +348,7 @@ static void pages_are_compressed_and_kept(void **state)
 
 static void requests_follow_each_other_on_a_connection(void **state)
 {
-    int fd = client_dial(port);
+    int fd = dial();
 
     (void)state;
     for (unsigned n = 0; n < 3; n++) {
@@ -352,7 +391,7 @@ static void bodies_are_bounded(void **state)
     assert_int_equal(ask("PUT /api/v1/status HTTP/1.1\r\nHost: localhost\r\n" BEARER EMPTY END), 405);
     assert_non_null(strcasestr(client_text, "\r\nallow: GET\r\n"));
     /* Half a body and a hang-up do nothing. */
-    fd = client_dial(port);
+    fd = dial();
     client_send(fd, text, used + 100);
     close(fd);
     assert_int_equal(ask(GET("/healthz") END), 200);
@@ -363,7 +402,7 @@ static void headers_are_bounded(void **state)
 {
     static char block[65536];
     size_t sent = 0, now;
-    int fd = client_dial(port);
+    int fd = dial();
 
     (void)state;
     memset(block, 'a', sizeof block);
@@ -379,7 +418,7 @@ static void headers_are_bounded(void **state)
         static const char *const wrong[] = {"\x16\x03\x01\x02\x00\x01\x00", "G\0T / HTTP/1.1\r\n\r\n",
                                             "CONNECT evil.example:443 HTTP/1.1\r\nHost: localhost\r\n\r\n"};
 
-        fd = client_dial(port);
+        fd = dial();
         client_send(fd, wrong[n], n == 2 ? strlen(wrong[n]) : 20 > strlen(wrong[n]) ? strlen(wrong[n]) + 1 : 20);
         shutdown(fd, SHUT_WR);
         assert_true(client_ended(fd));
@@ -399,16 +438,17 @@ static void connections_are_bounded(void **state)
 
     (void)state;
     for (unsigned n = 0; n < WEB_CONNECTIONS; n++) {
-        fds[n] = client_dial(port);
+        fds[n] = dial();
         assert_int_equal(client_ask(fds[n], GET("/healthz") END), 200);
         client_send(fds[n], "GET /half", 9); /* and nothing more */
     }
     for (unsigned n = 0; n < 8; n++) {
-        fd = client_dial(port);
+        fd = dial();
         refused += client_ended(fd);
         close(fd);
     }
     assert_int_equal(refused, 8);
+    assert_idle();
     for (unsigned n = 0; n < WEB_CONNECTIONS; n++)
         close(fds[n]);
     /* The places are free once the server has seen it, which it does before long. */
@@ -424,11 +464,12 @@ static void a_reader_that_does_not_read_costs_little(void **state)
 
     (void)state;
     for (unsigned n = 0; n < ARRAY_SIZE(deaf); n++) {
-        deaf[n] = client_dial(port);
+        deaf[n] = dial();
         client_send(deaf[n], GET("/large") END, strlen(GET("/large") END));
     }
     status = ask(GET("/healthz") END);
     assert_int_equal(status, 200);
+    assert_idle();
     /* One that speaks while it does not read is hung up on. */
     client_send(deaf[0], GET("/large") END, strlen(GET("/large") END));
     hung_up.fd = deaf[0];
@@ -446,7 +487,7 @@ static void the_operations_answer_comes_from_the_main_loop_or_not_at_all(void **
     /* The loop does not run: the machine is about to end. */
     assert_int_equal(start(ACCESS_TOKEN, false), 0);
     for (unsigned n = 0; n < ARRAY_SIZE(fds); n++) {
-        fds[n] = client_dial(port);
+        fds[n] = dial();
         client_send(fds[n], POST("/api/v1/power/reset") BEARER EMPTY END,
                     strlen(POST("/api/v1/power/reset") BEARER EMPTY END));
     }
@@ -469,7 +510,7 @@ static void the_operations_answer_comes_from_the_main_loop_or_not_at_all(void **
 static void events_come_at_once_and_on_change(void **state)
 {
     static const char request[] = GET("/api/v1/events") BEARER END;
-    int fd = client_dial(port);
+    int fd = dial();
     char line[4096];
     FILE *stream = fdopen(fd, "r");
     unsigned events = 0;
@@ -493,6 +534,7 @@ static void events_come_at_once_and_on_change(void **state)
         ;
     assert_true(feof(stream) || ferror(stream));
     fclose(stream);
+    assert_idle();
     assert_int_equal(ask(GET("/healthz") END), 200);
 }
 
@@ -530,7 +572,7 @@ static size_t read_from_viewer(int fd, char *to, size_t size)
 static void a_websocket_carries_bytes_both_ways(void **state)
 {
     static char sent[300000], got[300000];
-    int fd = client_dial(port), end;
+    int fd = dial(), end;
     size_t size, used = 0;
 
     (void)state;
@@ -569,19 +611,19 @@ static void a_websocket_carries_bytes_both_ways(void **state)
 
 static void websockets_are_checked_as_everything_is(void **state)
 {
-    int fd = client_dial(port);
+    int fd = dial();
     char session[128], lines[256];
 
     (void)state;
     assert_int_equal(client_upgrade(fd, ""), 401);
     close(fd);
-    fd = client_dial(port);
+    fd = dial();
     assert_int_equal(client_ask(fd, "GET /api/v1/rfb HTTP/1.1\r\nHost: evil.example\r\nConnection: Upgrade\r\n"
                                     "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
                                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" BEARER END),
                      421);
     close(fd);
-    fd = client_dial(port);
+    fd = dial();
     assert_int_equal(
         client_ask(
             fd,
@@ -590,26 +632,26 @@ static void websockets_are_checked_as_everything_is(void **state)
                                       END),
         404);
     close(fd);
-    fd = client_dial(port);
+    fd = dial();
     assert_int_equal(client_upgrade(fd, BEARER "Sec-WebSocket-Protocol:  accept\r\n"), 400);
     close(fd);
-    fd = client_dial(port);
+    fd = dial();
     assert_int_equal(client_upgrade(fd, BEARER "Sec-WebSocket-Protocol: binary\r\n"), 101);
     close(fd);
     assert_int_equal(ask(GET("/?token=" TOKEN) END), 303);
     snprintf(session, sizeof session, "%s", cookie_line());
-    fd = client_dial(port);
+    fd = dial();
     assert_int_equal(client_upgrade(fd, session), 403);
     close(fd);
     snprintf(lines, sizeof lines, "%sOrigin: http://localhost\r\n", session);
-    fd = client_dial(port);
+    fd = dial();
     assert_int_equal(client_upgrade(fd, lines), 101);
     close(fd);
     assert_int_equal(ask(GET("/api/v1/rfb") BEARER END), 426);
     pthread_mutex_lock(&machine.lock);
     machine.viewers_max = 0;
     pthread_mutex_unlock(&machine.lock);
-    fd = client_dial(port);
+    fd = dial();
     assert_int_equal(client_upgrade(fd, BEARER), 101);
     assert_true(client_ended(fd));
     close(fd);
@@ -629,14 +671,14 @@ static void malformed_frames_end_that_connection_alone(void **state)
         {{0x80, 0x81, 0, 0, 0, 0, 'x'}, 7},                                             /* goes on with nothing */
         {{0x82, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0}, 14}, /* 2^64 - 1 bytes */
     };
-    int good = client_dial(port), fd, end;
+    int good = dial(), fd, end;
     size_t size;
 
     (void)state;
     assert_int_equal(client_upgrade(good, BEARER), 101);
     end = viewer_end(1);
     for (size_t n = 0; n < ARRAY_SIZE(frames); n++) {
-        fd = client_dial(port);
+        fd = dial();
         assert_int_equal(client_upgrade(fd, BEARER), 101);
         client_send(fd, frames[n].bytes, frames[n].size);
         shutdown(fd, SHUT_WR);
@@ -668,7 +710,7 @@ static void two_hundred_viewers_that_never_read(void **state)
 
     (void)state;
     for (unsigned n = 0; n < ARRAY_SIZE(fds); n++) {
-        fds[n] = client_dial(port);
+        fds[n] = dial();
         assert_int_equal(client_upgrade(fds[n], BEARER), 101);
         viewer_end(n + 1);
     }
@@ -689,6 +731,7 @@ static void two_hundred_viewers_that_never_read(void **state)
     }
     /* What the kernel holds is not ours; of ours there is one buffer for each. */
     assert_true(resident() - before < 100 * (size_t)MiB);
+    assert_idle();
     assert_int_equal(ask(GET("/api/v1/status") BEARER END), 200);
     for (unsigned n = 0; n < ARRAY_SIZE(fds); n++)
         close(fds[n]);
@@ -734,7 +777,7 @@ static void noise(void **state)
     (void)state;
     srand(7);
     for (unsigned n = 0; n < 3000; n++) {
-        int fd = client_dial(port);
+        int fd = dial();
 
         client_send(fd, text, spoil(text, sizeof text, requests[(unsigned)rand() % ARRAY_SIZE(requests)]));
         if (rand() % 2)
@@ -752,6 +795,51 @@ static void noise(void **state)
     assert_int_equal(ask(GET("/api/v1/status") BEARER END), 200);
 }
 
+static void tls_garbage_ends_that_connection_alone(void **state)
+{
+    static const char *const garbage[] = {"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "\x16\x03\x01\x40",
+                                          "\x15\x03\x01\x00\x02\x02\x28", "\x80\x2e\x01"};
+    int idle = client_dial(port), fd;
+
+    (void)state;
+    for (size_t n = 0; n < ARRAY_SIZE(garbage); n++) {
+        fd = client_dial(port);
+        client_send(fd, garbage[n], strlen(garbage[n]) + 1);
+        shutdown(fd, SHUT_WR);
+        assert_true(client_ended(fd));
+        close(fd);
+    }
+    assert_int_equal(ask(GET("/healthz") END), 200);
+    assert_non_null(strcasestr(client_text, "\r\nstrict-transport-security: max-age="));
+    assert_int_equal(ask(GET("/?token=" TOKEN) END), 303);
+    assert_non_null(strcasestr(client_text, "; HttpOnly; SameSite=Strict; Secure\r\n"));
+    assert_int_equal(ask(GET("/large") END), 0); /* larger than what the client has room for */
+    assert_idle();
+    close(idle);
+}
+
+/* The certificate is made once, and again when it does not fit its key. */
+static void certificates_are_made_once(void **state)
+{
+    static const char *const names[] = {"box", NULL};
+    struct stat before, after;
+
+    (void)state;
+    assert_int_equal(tls_self_sign(certificate, key, names, &error), 0);
+    assert_int_equal(stat(certificate, &before), 0);
+    assert_int_equal(before.st_mode & 0777, 0600);
+    assert_int_equal(tls_self_sign(certificate, key, names, &error), 0);
+    assert_int_equal(stat(certificate, &after), 0);
+    assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+    assert_int_equal(truncate(key, 10), 0);
+    assert_int_equal(tls_check(certificate, key, &error), -EINVAL);
+    assert_memory_equal(error.text, "--web-key ", 10);
+    assert_int_equal(tls_self_sign(certificate, key, names, &error), 0);
+    assert_int_equal(tls_check(certificate, key, &error), 0);
+    assert_int_equal(tls_self_sign("/nonexistent/a", key, names, &error), -ENOENT);
+}
+
+#define TLS(name) cmocka_unit_test_setup_teardown(name, setup_tls, teardown)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -778,8 +866,23 @@ int main(void)
         TEST(malformed_frames_end_that_connection_alone),
         TEST(two_hundred_viewers_that_never_read),
         TEST(noise),
+        cmocka_unit_test(certificates_are_made_once),
+        TLS(requests_follow_each_other_on_a_connection),
+        TLS(events_come_at_once_and_on_change),
+        TLS(a_websocket_carries_bytes_both_ways),
+        TLS(malformed_frames_end_that_connection_alone),
+        TLS(tls_garbage_ends_that_connection_alone),
     };
+    int failed;
 
     make_assets();
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    if (!mkdtemp(folder))
+        return 1;
+    snprintf(certificate, sizeof certificate, "%s/cert.pem", folder);
+    snprintf(key, sizeof key, "%s/key.pem", folder);
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(certificate);
+    unlink(key);
+    rmdir(folder);
+    return failed;
 }
