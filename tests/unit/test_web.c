@@ -776,7 +776,7 @@ static void noise(void **state)
 
     (void)state;
     srand(7);
-    for (unsigned n = 0; n < 3000; n++) {
+    for (unsigned n = 0; n < 1200; n++) {
         int fd = dial();
 
         client_send(fd, text, spoil(text, sizeof text, requests[(unsigned)rand() % ARRAY_SIZE(requests)]));
