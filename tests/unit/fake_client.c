@@ -205,7 +205,7 @@ unsigned client_upgrade(int fd, const char *headers)
     return client_ask(fd, request);
 }
 
-void client_frame(int fd, unsigned opcode, const void *data, size_t size)
+bool client_frame(int fd, unsigned opcode, const void *data, size_t size)
 {
     uint8_t frame[4096 + 8] = {(uint8_t)(0x80 | opcode)};
     size_t head = 2;
@@ -218,7 +218,7 @@ void client_frame(int fd, unsigned opcode, const void *data, size_t size)
     }
     memset(frame + head, 0, 4); /* a mask that changes nothing */
     memcpy(frame + head + 4, data, MIN(size, sizeof frame - head - 4));
-    client_send(fd, frame, head + 4 + size);
+    return client_send(fd, frame, head + 4 + size) == head + 4 + size;
 }
 
 static bool read_exactly(int fd, void *to, size_t size)

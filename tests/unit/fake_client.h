@@ -29,8 +29,8 @@ bool client_ended(int fd);
 
 /* Upgrades to a websocket at /api/v1/rfb with these further header lines. The status of the answer; 101 is good. */
 unsigned client_upgrade(int fd, const char *headers);
-/* A masked frame. */
-void client_frame(int fd, unsigned opcode, const void *data, size_t size);
+/* A masked frame. false: the server has hung up. */
+bool client_frame(int fd, unsigned opcode, const void *data, size_t size);
 /* Reads one frame of the server's; its opcode or 256 at the end. The payload is in client_text. */
 unsigned client_read_frame(int fd, size_t *size);
 

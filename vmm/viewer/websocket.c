@@ -1,6 +1,8 @@
 /*
  * A viewer in a browser: RFB in the binary frames of a websocket (RFC 6455), led over a pair of sockets to the RFB
- * server. What one side does not take the other is not asked for, so a viewer that never reads costs two buffers.
+ * server. What the browser does not take the RFB server is not asked for. The other way, where there is little, a
+ * bounded buffer waits for the RFB server, and who overflows it is hung up on: to stop reading (lws_rx_flow_control)
+ * makes libwebsockets 4.1 turn in a circle when there is TLS.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +16,7 @@
 #include "web_private.h"
 
 #define OUT_BYTES 32768U
-#define IN_BYTES 65536U
+#define IN_BYTES (1024U * 1024)
 /* Rounds of one callback, so that other connections get their turn. */
 #define ROUNDS 8
 #define PATIENCE_SECONDS 60
@@ -25,8 +27,8 @@
 struct bridge {
     struct connection *connection; /* NULL: the websocket is gone */
     struct lws *pipe;
-    size_t in_sent, in_used, out_used;
-    uint8_t in[IN_BYTES];             /* on its way to the viewer's server */
+    uint8_t *in; /* on its way to the viewer's server; in_room bytes, as many as were needed so far */
+    size_t in_sent, in_used, in_room, out_used;
     uint8_t out[LWS_PRE + OUT_BYTES]; /* on its way to the browser */
 };
 
@@ -128,6 +130,27 @@ static bool flush_in(struct bridge *bridge)
     return true;
 }
 
+/* Puts bytes behind those that wait. false: too many, or out of memory. */
+static bool append_in(struct bridge *bridge, const uint8_t *data, size_t size)
+{
+    uint8_t *larger;
+    size_t room;
+
+    if (size > IN_BYTES - bridge->in_used)
+        return false;
+    if (size > bridge->in_room - bridge->in_used) {
+        room = MAX(bridge->in_used + size, 2 * bridge->in_room);
+        larger = realloc(bridge->in, room);
+        if (!larger)
+            return false;
+        bridge->in = larger;
+        bridge->in_room = room;
+    }
+    memcpy(bridge->in + bridge->in_used, data, size);
+    bridge->in_used += size;
+    return true;
+}
+
 int websocket_receive(struct connection *connection, const uint8_t *data, size_t size)
 {
     struct bridge *bridge = connection->bridge;
@@ -136,15 +159,7 @@ int websocket_receive(struct connection *connection, const uint8_t *data, size_t
         return -1;
     if (!lws_frame_is_binary(connection->wsi))
         return end(connection, CLOSE_UNSUPPORTED, "binary frames only");
-    if (size > IN_BYTES - bridge->in_used)
-        return -1; /* the library was told to stop long before */
-    memcpy(bridge->in + bridge->in_used, data, size);
-    bridge->in_used += size;
-    if (!flush_in(bridge))
-        return -1;
-    if (bridge->in_used)
-        lws_rx_flow_control(connection->wsi, 0);
-    return 0;
+    return !size || (append_in(bridge, data, size) && flush_in(bridge)) ? 0 : -1;
 }
 
 /* To the browser. */
@@ -203,11 +218,7 @@ static int pipe_readable(struct bridge *bridge)
 
 static int pipe_writeable(struct bridge *bridge)
 {
-    if (!flush_in(bridge))
-        return -1;
-    if (!bridge->in_used)
-        lws_rx_flow_control(bridge->connection->wsi, 1);
-    return 0;
+    return flush_in(bridge) ? 0 : -1;
 }
 
 int websocket_pipe(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t length)
@@ -227,6 +238,7 @@ int websocket_pipe(struct lws *wsi, enum lws_callback_reasons reason, void *user
             bridge->connection->bridge = NULL;
             connection_end(bridge->connection);
         }
+        free(bridge->in);
         free(bridge);
         return 0;
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
