@@ -242,6 +242,53 @@ int config_set_keyboard(struct config *config, const char *value, struct error *
     return 0;
 }
 
+int config_set_web(struct config *config, const char *value, struct error *error)
+{
+    const char *port = strrchr(value, ':');
+    size_t length = port ? (size_t)(port - value) : 0;
+    uint8_t bytes[16];
+    char address[sizeof config->web_address] = "127.0.0.1";
+    bool good;
+
+    config->web_port = 0;
+    if (!strcmp(value, "none"))
+        return 0;
+    if (port && value[0] == '[' && port[-1] == ']' && length - 2 < sizeof address) {
+        snprintf(address, sizeof address, "%.*s", (int)length - 2, value + 1);
+        good = inet_pton(AF_INET6, address, bytes) == 1;
+    } else if (port) {
+        snprintf(address, sizeof address, "%.*s", (int)length, value);
+        good = length < sizeof address && inet_pton(AF_INET, address, bytes) == 1;
+    } else {
+        good = true;
+    }
+    port = port ? port + 1 : value;
+    if (!good || !parse_port(port, port + strlen(port), &config->web_port))
+        return error_set(
+            error, EINVAL,
+            "--web %s: not of the form [ADDRESS:]PORT; for example 8006, 0.0.0.0:8006, [::1]:8006, or none", value);
+    memcpy(config->web_address, address, sizeof address);
+    return 0;
+}
+
+/* A host name (RFC 1123, 2.1): letters, digits, hyphens and dots. */
+int config_add_web_host(struct config *config, const char *value, struct error *error)
+{
+    unsigned count = 0;
+
+    while (config->web_hosts[count])
+        count++;
+    if (count == CONFIG_WEB_HOSTS)
+        return error_set(error, EINVAL, "--web-host %s: at most %d names; leave some out", value, CONFIG_WEB_HOSTS);
+    if (!*value || strlen(value) > 253 ||
+        value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.")])
+        return error_set(error, EINVAL,
+                         "--web-host %s: no host name; give it as the browser shows it, without https:// and port",
+                         value);
+    config->web_hosts[count] = strdup(value);
+    return config->web_hosts[count] ? 0 : error_set(error, ENOMEM, "configuration: out of memory");
+}
+
 void config_show_mac(const struct config *config, char *text, size_t size)
 {
     const uint8_t *mac = config->mac;
@@ -318,12 +365,34 @@ static int check_contradictions(const struct config *config, struct error *error
          config->vnc_password_file != NULL, !config->vnc_address},
         {"--screenshot", "--display none", "there is no screen to take a picture of; leave one out",
          config->screenshot != NULL, !config->display_width},
+        {"--web-password-file", "--access", "only --access password asks for one; give that, or leave the file out",
+         config->web_password_file != NULL, config->access != ACCESS_PASSWORD},
+        {"--web-key", "no --web-cert", "a key alone is of no use; give both", config->web_key != NULL,
+         !config->web_cert},
     };
 
     for (size_t n = 0; n < ARRAY_SIZE(rules); n++)
         if (rules[n].given && rules[n].excluded)
             return error_set(error, EINVAL, "%s: excluded by %s: %s", rules[n].option, rules[n].against, rules[n].why);
     return 0;
+}
+
+static int complete_web(struct config *config, struct error *error)
+{
+    int failed = 0;
+
+    if (config->access == ACCESS_PASSWORD && !config->web_password_file)
+        return error_set(error, EINVAL, "--access password: no password; give --web-password-file FILE");
+    config->web_self_signed = config->web_tls && !config->web_cert;
+    config->web_tls = config->web_tls || config->web_cert;
+    if (config->web_self_signed && (below_state(config, &config->web_cert, "web-cert.pem") < 0 ||
+                                    below_state(config, &config->web_key, "web-key.pem") < 0))
+        failed = -ENOMEM;
+    if (config->web_cert && !config->web_key && !(config->web_key = strdup(config->web_cert)))
+        failed = -ENOMEM;
+    if (failed == 0)
+        failed = below_state(config, &config->web_token_file, "web-token");
+    return failed < 0 ? error_set(error, ENOMEM, "configuration: out of memory") : 0;
 }
 
 /* It becomes the DHCP host name, so it is one label of such a name (RFC 1123, 2.1). */
@@ -345,6 +414,8 @@ int config_complete(struct config *config, struct error *error)
             error_set(error, EINVAL, "--vnc: no password; name a file that holds one with --vnc-password-file FILE");
     if (failed == 0)
         failed = check_name(config->name, error);
+    if (failed == 0)
+        failed = complete_web(config, error);
     if (failed < 0)
         return failed;
     for (unsigned n = 0; n < config->disk_count; n++) {
@@ -384,5 +455,11 @@ void config_free(struct config *config)
     free(config->vnc_password_file);
     free(config->state);
     free(config->control);
+    for (unsigned n = 0; config->web_hosts[n]; n++)
+        free(config->web_hosts[n]);
+    free(config->web_cert);
+    free(config->web_key);
+    free(config->web_password_file);
+    free(config->web_token_file);
     *config = (struct config){0};
 }

@@ -12,10 +12,12 @@
 #include "casement/error.h"
 #include "casement/log.h"
 #include "casement/net.h"
+#include "viewer/access.h"
 
 #define CONFIG_DISKS 16
 #define CONFIG_FORWARDS 64
 #define CONFIG_CPUS_MAX 64
+#define CONFIG_WEB_HOSTS 16
 
 enum config_net { CONFIG_NET_USER, CONFIG_NET_NONE };
 enum config_action { CONFIG_RESET, CONFIG_STOP };
@@ -53,6 +55,15 @@ struct config {
     char *vnc_address; /* NULL: no VNC port */
     uint16_t vnc_port;
     char *vnc_password_file;
+    /* Web page and API */
+    char web_address[46]; /* numeric */
+    uint16_t web_port;    /* 0: no web server */
+    bool web_tls;
+    char *web_cert, *web_key;                 /* of the operator, or where the machine keeps its own */
+    char *web_hosts[CONFIG_WEB_HOSTS + 1];    /* ended by NULL */
+    char *web_password_file, *web_token_file; /* the latter in the state folder */
+    enum access_mode access;
+    bool web_self_signed;
     /* Life */
     char *state, *control;
     enum log_level log_level;
@@ -66,6 +77,8 @@ int config_add_disk(struct config *config, const char *value, struct error *erro
 int config_add_forward(struct config *config, const char *value, struct error *error);
 int config_set_mac(struct config *config, const char *value, struct error *error);
 int config_set_uuid(struct config *config, const char *value, struct error *error);
+int config_set_web(struct config *config, const char *value, struct error *error);
+int config_add_web_host(struct config *config, const char *value, struct error *error);
 int config_set_display(struct config *config, const char *value, struct error *error);
 int config_set_vnc(struct config *config, const char *value, struct error *error);
 int config_set_keyboard(struct config *config, const char *value, struct error *error);

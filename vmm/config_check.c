@@ -1,6 +1,7 @@
 /* The configuration against the host: what is missing, in use, or does not fit. Nothing is created or changed here. */
 #include <errno.h>
 #include <inttypes.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,9 @@
 #include "control.h"
 #include "host_memory.h"
 #include "viewer/rfb_port.h"
+#include "viewer/secret.h"
+#include "viewer/tls.h"
+#include "viewer/web.h"
 
 static int check_memory(const struct config *config, struct error *error)
 {
@@ -233,10 +237,46 @@ static int check_vnc(const struct config *config, struct error *error)
     return 0;
 }
 
+static int check_secret(const struct config *config, struct error *error)
+{
+    char *password = NULL, token[ACCESS_TEXT];
+    bool ignored;
+    int failed = 0;
+
+    if (config->access == ACCESS_PASSWORD)
+        failed = secret_password(config->web_password_file, &password, &ignored, error);
+    else if (config->access == ACCESS_TOKEN && access(config->web_token_file, F_OK) == 0)
+        failed = secret_token(config->web_token_file, token, &ignored, error);
+    if (password)
+        OPENSSL_cleanse(password, strlen(password));
+    free(password);
+    OPENSSL_cleanse(token, sizeof token);
+    return failed;
+}
+
+/* The port is taken for a moment. */
+static int check_web(const struct config *config, struct error *error)
+{
+    int failed = 0, fd;
+
+    if (!config->web_port)
+        return 0;
+    failed = check_secret(config, error);
+    if (failed == 0 && config->web_tls && !config->web_self_signed)
+        failed = tls_check(config->web_cert, config->web_key, error);
+    if (failed < 0)
+        return failed;
+    fd = web_listen("--web", config->web_address, config->web_port, error);
+    if (fd >= 0)
+        close(fd);
+    return MIN(fd, 0);
+}
+
 int config_check(const struct config *config, struct error *error)
 {
     static int (*const checks[])(const struct config *, struct error *) = {
-        check_memory, state_check, check_shared_files, check_outputs, check_disks, check_boot, check_network, check_vnc,
+        check_memory, state_check,   check_shared_files, check_outputs, check_disks,
+        check_boot,   check_network, check_vnc,          check_web,
     };
     int failed = 0;
 

@@ -1,4 +1,4 @@
-/* From power-on to the exit status: signals, control commands, resets, faults. Everything here runs on the main thread.
+/* From power-on to the exit status: signals, operators, resets, faults. Everything here runs on the main thread.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,6 +23,7 @@
 static void finish(struct machine *m, int exit_code)
 {
     m->exit_code = exit_code;
+    atomic_store(&m->phase, PHASE_STOPPING);
     vcpus_request_pause(m->vcpus);
     loop_quit(m->main_loop);
 }
@@ -146,6 +147,7 @@ static void on_signal(void *opaque, short events)
         return;
     }
     m->stopping = true;
+    atomic_store(&m->phase, PHASE_STOPPING);
     log_info("signal %u: the power button is pressed; the guest has %" PRIu64 " s", info.ssi_signo,
              m->config->stop_timeout);
     power_down(m);
@@ -153,69 +155,22 @@ static void on_signal(void *opaque, short events)
     loop_timer_set(m->main_loop, &m->stop_deadline, now + (int64_t)m->config->stop_timeout * SECOND_NS + 1);
 }
 
-static int control_status(void *opaque, char *text, size_t size)
+int lifecycle_operate(struct machine *m, enum machine_power power)
 {
-    struct machine *m = opaque;
-    struct display_mode mode = {0};
-
-    if (m->display)
-        display_mode(m->display, &mode);
-    snprintf(text, size, "running cpus=%" PRIu64 " memory=%" PRIu64 "M resets=%" PRIu64 " display=%ux%u",
-             m->config->cpus, (uint64_t)(m->config->memory / MiB), m->resets, mode.width, mode.height);
+    switch (power) {
+    case MACHINE_POWER_BUTTON:
+        power_down(m);
+        break;
+    case MACHINE_RESET:
+        log_info("reset by the operator");
+        reset(m);
+        break;
+    default:
+        log_info("stopped by the operator");
+        finish(m, EXIT_CODE_POWERED_OFF);
+    }
     return 0;
 }
-
-static int control_screenshot(void *opaque, const char *path, struct error *error)
-{
-    struct machine *m = opaque;
-
-    if (!m->display)
-        return error_set(error, ENODEV, "screenshot: this machine has no display; run it without --display none");
-    return display_write_png(m->display, path, error);
-}
-
-static int control_type(void *opaque, const char *text, struct error *error)
-{
-    return input_type(((struct machine *)opaque)->input, text, NULL, error);
-}
-
-static int control_key(void *opaque, const char *names, struct error *error)
-{
-    return input_chord(((struct machine *)opaque)->input, names, error);
-}
-
-static int control_powerdown(void *opaque, struct error *error)
-{
-    (void)error;
-    power_down(opaque);
-    return 0;
-}
-
-static int control_reset(void *opaque, struct error *error)
-{
-    (void)error;
-    log_info("reset by the operator");
-    reset(opaque);
-    return 0;
-}
-
-static int control_stop(void *opaque, struct error *error)
-{
-    (void)error;
-    log_info("stopped by the operator");
-    finish(opaque, EXIT_CODE_POWERED_OFF);
-    return 0;
-}
-
-static const struct control_ops operations = {
-    .status = control_status,
-    .screenshot = control_screenshot,
-    .type = control_type,
-    .key = control_key,
-    .powerdown = control_powerdown,
-    .reset = control_reset,
-    .stop = control_stop,
-};
 
 static int take_signals(struct machine *m)
 {
@@ -247,13 +202,11 @@ int lifecycle_create(struct machine *m, struct error *error)
     failed = take_signals(m);
     if (failed < 0)
         return error_set(error, -failed, "signals: %s", strerror(-failed));
-    return control_create(m->main_loop, m->config->control, &operations, m, &m->control, error);
+    return 0;
 }
 
 void lifecycle_destroy(struct machine *m)
 {
-    if (m->control)
-        control_destroy(m->control);
     if (m->signals.fd > 0)
         close(m->signals.fd);
 }
@@ -267,6 +220,7 @@ int lifecycle_run(struct machine *m)
         return EXIT_CODE_FAILED;
     }
     vcpus_resume(m->vcpus);
+    atomic_store(&m->phase, PHASE_RUNNING);
     loop_run(m->main_loop);
     vcpus_pause(m->vcpus);
     return m->exit_code;
@@ -296,7 +250,9 @@ int machine_main(const struct config *config)
     }
     m->config = config;
     m->exit_code = EXIT_CODE_FAILED;
+    m->created_ns = clock_ns();
     pthread_mutex_init(&m->fault_lock, NULL);
+    pthread_mutex_init(&m->statistics.lock, NULL);
     block_signals();
     if (machine_create(m, &error) < 0) {
         log_error("%s", error.text);

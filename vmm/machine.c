@@ -175,7 +175,7 @@ static int create_network(struct machine *m, struct error *error)
 {
     const struct net_user_options user = {
         .forwards = m->config->forwards, .forward_count = m->config->forward_count, .host_name = m->config->name};
-    struct virtio_net_options card = {.slot = SLOT_NETWORK};
+    struct virtio_net_options card = {.slot = SLOT_NETWORK, .counters = &m->net_counters};
     int failed;
 
     if (m->config->net == CONFIG_NET_NONE)
@@ -271,11 +271,14 @@ int machine_create(struct machine *m, struct error *error)
     if (failed < 0)
         return failed;
     failed = loop_start(m->board.loop);
-    return failed < 0 ? error_set(error, -failed, "the devices' thread: %s", strerror(-failed)) : 0;
+    if (failed < 0)
+        return error_set(error, -failed, "the devices' thread: %s", strerror(-failed));
+    return service_create(m, error);
 }
 
 void machine_destroy(struct machine *m)
 {
+    service_destroy(m);
     lifecycle_destroy(m);
     if (m->rfb)
         rfb_destroy(m->rfb);
@@ -297,5 +300,6 @@ void machine_destroy(struct machine *m)
     bus_destroy(m->board.bus);
     kvm_vm_destroy(m->vm);
     pthread_mutex_destroy(&m->fault_lock);
+    pthread_mutex_destroy(&m->statistics.lock);
     loop_destroy(m->main_loop);
 }

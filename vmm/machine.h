@@ -1,9 +1,9 @@
 /*
  * A machine: the board with its devices, the vCPUs, and their life from power-on to the exit status.
  *
- * Two threads belong to it besides the vCPUs: the calling thread serves signals, control commands, reset and power-off;
- * the board's loop serves slow devices. They are two because a reset waits for every vCPU, and a vCPU may wait for a
- * device.
+ * Two threads belong to it besides the vCPUs: the calling thread serves signals, what operators ask for, reset and
+ * power-off; the board's loop serves slow devices. They are two because a reset waits for every vCPU, and a vCPU may
+ * wait for a device.
  */
 #ifndef CASEMENT_MACHINE_H
 #define CASEMENT_MACHINE_H
@@ -19,7 +19,9 @@
 #include "console.h"
 #include "control.h"
 #include "kvm.h"
+#include "operations.h"
 #include "viewer/rfb.h"
+#include "viewer/web.h"
 
 /* Runs a machine until it ends. Returns the exit status (exit_codes.h); what went wrong has been logged. */
 int machine_main(const struct config *config);
@@ -38,12 +40,17 @@ struct machine {
     struct rfb *rfb; /* NULL without a display */
     struct fw_cfg *fw_cfg;
     struct net_backend *net;
+    struct net_counters net_counters;
     struct block *disks[CONFIG_DISKS];
     unsigned disk_count;
     struct acpi_options acpi;
     uint32_t apic_ids[KVM_MAX_VCPUS];
     /* Life: */
     struct control *control;
+    struct web *web;
+    struct statistics statistics;
+    int64_t created_ns;
+    _Atomic unsigned phase; /* enum machine_phase */
     struct loop_watch signals;
     struct loop_task event_task;
     struct loop_timer second_press, stop_deadline;
@@ -52,7 +59,7 @@ struct machine {
     pthread_mutex_t fault_lock;
     bool stopping;
     int exit_code;
-    uint64_t resets;
+    _Atomic uint64_t resets;
 };
 
 enum machine_event { EVENT_RESET = 1, EVENT_POWER_OFF = 2, EVENT_TRIPLE_FAULT = 4, EVENT_INTERNAL_ERROR = 8 };
@@ -63,10 +70,18 @@ void machine_destroy(struct machine *machine);
 /* With no firmware, what firmware would have done, and the kernel; after each reset too. */
 int machine_load_kernel(struct machine *machine, struct error *error);
 
+/* vmm/operations.c: what the API can ask of it. */
+extern const struct machine_ops machine_operations;
+/* vmm/service.c: control socket, page and API. On failure the text is set. */
+int service_create(struct machine *machine, struct error *error);
+void service_destroy(struct machine *machine);
+
 /* vmm/lifecycle.c: from the first instruction to the end. */
 int lifecycle_create(struct machine *machine, struct error *error);
 void lifecycle_destroy(struct machine *machine);
 int lifecycle_run(struct machine *machine);
+/* What the operator asks for. On the main thread. */
+int lifecycle_operate(struct machine *machine, enum machine_power power);
 /* board.power and the vCPUs' fault hook: any thread. */
 void lifecycle_power(void *machine, enum power_request request, const char *source);
 void lifecycle_fault(void *machine, enum vcpu_fault fault, const char *text);

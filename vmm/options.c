@@ -76,6 +76,18 @@ static const struct option options[] = {
      .help = "file whose first line is the password for --vnc; its first eight bytes count"},
     {.name = "screenshot", .metavar = "FILE", .type = TEXT, AT(screenshot), .help = "write the last picture of the screen here at the end, as PNG"},
 
+    {.group = "Web page and API", .name = "web", .metavar = "[ADDRESS:]PORT|none", .fallback = "127.0.0.1:8006", .type = SPECIAL, .apply = config_set_web,
+     .help = "where the page and the API are served; 0.0.0.0:8006 or [::]:8006 for every address of the host"},
+    {.name = "access", .metavar = "token|password|open", .fallback = "token", CHOICE_OF(access, "token|password|open"),
+     .help = "who may use them: who has the token that is made once and kept in --state, who has the password, or anybody"},
+    {.name = "web-password-file", .metavar = "FILE", .type = TEXT, AT(web_password_file), .help = "the password, in its first line, for --access password"},
+    {.name = "web-host", .metavar = "NAME", .type = SPECIAL, .apply = config_add_web_host, .repeats = true,
+     .help = "a name by which browsers reach the page, besides localhost, addresses and --name"},
+    {.name = "web-tls", .metavar = "off|on", .fallback = "off", CHOICE_OF(web_tls, "off|on"),
+     .help = "serve over TLS, with --web-cert or else a certificate of the machine's own that is kept in --state"},
+    {.name = "web-cert", .metavar = "FILE", .type = TEXT, AT(web_cert), .help = "certificate with its chain, as PEM; with it --web-tls is on"},
+    {.name = "web-key", .metavar = "FILE", .type = TEXT, AT(web_key), .help = "its key, as PEM without passphrase; without it looked for in --web-cert"},
+
     {.group = "Life", .name = "state", .metavar = "FOLDER", .fallback = "machine", .type = TEXT, AT(state), .help = "folder for what the machine keeps"},
     {.name = "control", .metavar = "SOCKET", .type = TEXT, AT(control), .derived = "below --state", .help = "UNIX socket for `casement ctl`; without it control.sock in --state"},
     {.name = "stop-timeout", .metavar = "SECONDS", .fallback = "105", .type = NUMBER, AT(stop_timeout), .least = 0, .most = 86400,
@@ -92,7 +104,7 @@ static struct given {
     const struct option *option;
     const char *source;
     char *value;
-} given[ARRAY_SIZE(options) + CONFIG_DISKS + CONFIG_FORWARDS + 2];
+} given[ARRAY_SIZE(options) + CONFIG_DISKS + CONFIG_FORWARDS + CONFIG_WEB_HOSTS + 3];
 static size_t given_count;
 
 static const char environment[] = "environment";
@@ -112,7 +124,7 @@ static void note(const struct option *option, const char *value, const char *sou
     if (!entry && given_count < ARRAY_SIZE(given))
         entry = &given[given_count++];
     if (!entry)
-        return; /* more disks or forwards than a machine takes: refused in a moment */
+        return; /* more disks, forwards or names than a machine takes: refused in a moment */
     free(entry->value);
     *entry = (struct given){option, source, strdup(value)};
 }

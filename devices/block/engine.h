@@ -2,10 +2,17 @@
 #ifndef CASEMENT_ENGINE_H
 #define CASEMENT_ENGINE_H
 
+#include <stdatomic.h>
+
 #include "casement/block.h"
 
 /* Bytes of a step that goes through a buffer of our own. */
 #define BOUNCE_BYTES (256U * 1024)
+
+/* What struct block_totals is made of; every queue adds. */
+struct block_counters {
+    _Atomic uint64_t read_bytes, written_bytes, reads, writes, flushes, errors;
+};
 
 struct block {
     int fd;
@@ -14,6 +21,7 @@ struct block {
     unsigned memory_alignment; /* of buffers, when direct */
     const struct block_engine_ops *engine;
     enum block_engine kind;
+    struct block_counters counters;
 };
 
 struct block_queue {

@@ -119,11 +119,49 @@ static int make_bounce(struct block_request *request)
     return 0;
 }
 
+static void add(_Atomic uint64_t *counter, uint64_t more)
+{
+    atomic_fetch_add_explicit(counter, more, memory_order_relaxed);
+}
+
+static void count(struct block_counters *counters, const struct block_request *request, int result)
+{
+    if (result < 0) {
+        add(&counters->errors, 1);
+    } else if (request->op == BLOCK_READ) {
+        add(&counters->reads, 1);
+        add(&counters->read_bytes, request->length);
+    } else if (request->op == BLOCK_WRITE) {
+        add(&counters->writes, 1);
+        add(&counters->written_bytes, request->length);
+    } else if (request->op == BLOCK_FLUSH) {
+        add(&counters->flushes, 1);
+    }
+}
+
+static uint64_t read_counter(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+void block_totals(const struct block *block, struct block_totals *totals)
+{
+    const struct block_counters *counters = &block->counters;
+
+    *totals = (struct block_totals){.read_bytes = read_counter(&counters->read_bytes),
+                                    .written_bytes = read_counter(&counters->written_bytes),
+                                    .reads = read_counter(&counters->reads),
+                                    .writes = read_counter(&counters->writes),
+                                    .flushes = read_counter(&counters->flushes),
+                                    .errors = read_counter(&counters->errors)};
+}
+
 static void finish(struct block_queue *queue, struct block_request *request, int result)
 {
     free(request->bounce_iov);
     request->bounce_iov = NULL;
     request->bounce = NULL;
+    count(&queue->block->counters, request, result);
     request->result = result;
     request->next = queue->finished;
     queue->finished = request;

@@ -174,15 +174,26 @@ static void video_moved(struct pci_function *function, unsigned bar, uint64_t ad
     atomic_store(&display->all_dirty, true);
 }
 
+static const uint8_t black[640 * 480 * BYTES_PER_PIXEL];
+
 int display_write_png(struct display *display, const char *path, struct error *error)
 {
     struct display_mode mode;
-    static const uint8_t black[640 * 480 * BYTES_PER_PIXEL];
 
     display_mode(display, &mode);
     if (mode.width)
         return png_write(path, display->memory + mode.offset, mode.width, mode.height, mode.stride, error);
     return png_write(path, black, 640, 480, 640 * BYTES_PER_PIXEL, error);
+}
+
+int display_png(struct display *display, uint8_t **png, size_t *size)
+{
+    struct display_mode mode;
+
+    display_mode(display, &mode);
+    if (mode.width)
+        return png_write_memory(png, size, display->memory + mode.offset, mode.width, mode.height, mode.stride);
+    return png_write_memory(png, size, black, 640, 480, 640 * BYTES_PER_PIXEL);
 }
 
 /* Nothing of the last system's picture is left: the guest has lost the BAR already, and fresh pages read 0. */

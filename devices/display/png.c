@@ -91,7 +91,7 @@ static int put_pixels(FILE *file, const uint8_t *pixels, unsigned width, unsigne
     return failed;
 }
 
-static int write_file(FILE *file, const uint8_t *pixels, unsigned width, unsigned height, unsigned stride)
+static int write_picture(FILE *file, const uint8_t *pixels, unsigned width, unsigned height, unsigned stride)
 {
     static const uint8_t signature[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
     uint8_t header[13] = {0};
@@ -128,7 +128,7 @@ int png_write(const char *path, const uint8_t *pixels, unsigned width, unsigned 
         if (fd >= 0)
             close(fd);
     } else {
-        failed = write_file(file, pixels, width, height, stride);
+        failed = write_picture(file, pixels, width, height, stride);
         if (fclose(file) != 0 && failed == 0)
             failed = -EIO;
         if (failed == 0 && rename(temporary, path) < 0)
@@ -139,5 +139,25 @@ int png_write(const char *path, const uint8_t *pixels, unsigned width, unsigned 
     }
     if (failed < 0 && fd >= 0)
         unlink(temporary);
+    return failed;
+}
+
+int png_write_memory(uint8_t **png, size_t *size, const uint8_t *pixels, unsigned width, unsigned height,
+                     unsigned stride)
+{
+    char *memory = NULL;
+    FILE *file = open_memstream(&memory, size);
+    int failed;
+
+    if (!file)
+        return -errno;
+    failed = write_picture(file, pixels, width, height, stride);
+    if (fclose(file) != 0 && failed == 0)
+        failed = -ENOMEM;
+    if (failed < 0) {
+        free(memory);
+        memory = NULL;
+    }
+    *png = (uint8_t *)memory;
     return failed;
 }

@@ -2,6 +2,7 @@
 #ifndef CASEMENT_PNG_H
 #define CASEMENT_PNG_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "casement/error.h"
@@ -12,5 +13,8 @@
  */
 int png_write(const char *path, const uint8_t *pixels, unsigned width, unsigned height, unsigned stride,
               struct error *error);
+/* The same into memory of its own, which is the caller's to free. 0 or -errno. Any thread. */
+int png_write_memory(uint8_t **png, size_t *size, const uint8_t *pixels, unsigned width, unsigned height,
+                     unsigned stride);
 
 #endif

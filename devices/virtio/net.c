@@ -66,6 +66,12 @@ struct card {
     uint8_t frame[HEADER_BYTES + NET_FRAME_MAX], segment[NET_FRAME_MAX];
 };
 
+static void tally(_Atomic uint64_t *packets, _Atomic uint64_t *bytes, size_t length)
+{
+    atomic_fetch_add_explicit(packets, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(bytes, length, memory_order_relaxed);
+}
+
 /* To the guest. */
 
 static bool accepts(const struct card *card, const uint8_t *frame)
@@ -119,6 +125,7 @@ static bool receive(void *opaque, const uint8_t *frame, size_t length)
     struct virtq *queue = virtio_queue(card->virtio, RECEIVE);
     struct virtq_chain chains[MAX_MERGED];
     struct iovec iov[MAX_MERGED][BUFFERS];
+    struct net_counters *counters = card->options.counters;
     uint8_t *bytes = card->frame;
     unsigned count;
     size_t done = 0;
@@ -131,6 +138,8 @@ static bool receive(void *opaque, const uint8_t *frame, size_t length)
     memset(bytes, 0, HEADER_BYTES);
     put_le16(bytes + 10, (uint16_t)count);
     memcpy(bytes + HEADER_BYTES, frame, length);
+    if (counters)
+        tally(&counters->received_packets, &counters->received_bytes, length);
     length += HEADER_BYTES;
     for (unsigned n = 0; n < count; n++) {
         uint32_t written = fill(&chains[n], bytes + done, length - done);
@@ -169,12 +178,15 @@ static void send_chain(struct card *card, const struct virtq_chain *chain)
 {
     static struct log_limit limit;
     const uint8_t *header = card->frame;
+    struct net_counters *counters = card->options.counters;
     size_t length = gather(card, chain);
     struct net_offload offload;
     uint8_t type;
 
     if (!length)
         return;
+    if (counters)
+        tally(&counters->transmitted_packets, &counters->transmitted_bytes, length - HEADER_BYTES);
     type = header[1] & (uint8_t)~GSO_ECN;
     offload = (struct net_offload){.checksum = header[0] & HDR_NEEDS_CSUM,
                                    .checksum_start = get_le16(header + 6),

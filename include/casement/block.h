@@ -38,6 +38,12 @@ bool block_read_only(const struct block *block);
 bool block_can_discard(const struct block *block);        /* only when the backend truly does */
 const char *block_engine_name(const struct block *block); /* "io_uring" or "threads": what is in use */
 
+/* What has been transferred and done since the image was opened. Any thread. */
+struct block_totals {
+    uint64_t read_bytes, written_bytes, reads, writes, flushes, errors;
+};
+void block_totals(const struct block *block, struct block_totals *totals);
+
 struct block_request {
     enum block_op op;
     uint64_t offset, length; /* bytes; for reads and writes length is the sum of the iovecs */

@@ -3,6 +3,7 @@
 #define CASEMENT_DISPLAY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "casement/board.h"
@@ -45,5 +46,7 @@ bool display_dirty(struct display *display, uint64_t *bitmap);
 /* Writes the present picture (or a black 640x480 before any mode) as PNG, through a temporary file and rename(). Any
  * thread. */
 int display_write_png(struct display *display, const char *path, struct error *error);
+/* The same into memory, which is the caller's to free. 0 or -errno. Any thread. */
+int display_png(struct display *display, uint8_t **png, size_t *size);
 
 #endif

@@ -5,6 +5,7 @@
 #ifndef CASEMENT_NET_H
 #define CASEMENT_NET_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,6 +15,22 @@
 #include "casement/loop.h"
 
 #define NET_FRAME_MAX 65550 /* the largest frame: 64 KiB of IP and the Ethernet header */
+
+/* What a card has moved; the card adds, any thread reads. Zero-initialised. */
+struct net_counters {
+    _Atomic uint64_t received_bytes, received_packets, transmitted_bytes,
+        transmitted_packets; /* as the guest sees it */
+};
+struct net_totals {
+    uint64_t received_bytes, received_packets, transmitted_bytes, transmitted_packets;
+};
+static inline void net_totals(const struct net_counters *counters, struct net_totals *totals)
+{
+    totals->received_bytes = atomic_load_explicit(&counters->received_bytes, memory_order_relaxed);
+    totals->received_packets = atomic_load_explicit(&counters->received_packets, memory_order_relaxed);
+    totals->transmitted_bytes = atomic_load_explicit(&counters->transmitted_bytes, memory_order_relaxed);
+    totals->transmitted_packets = atomic_load_explicit(&counters->transmitted_packets, memory_order_relaxed);
+}
 
 struct net_backend;
 

@@ -114,6 +114,7 @@ void virtio_config_changed(struct virtio *virtio);
 /* The devices, one line each in machine.c. They add themselves to the board's list. 0, or -errno with a text. */
 struct block;
 struct net_backend;
+struct net_counters;
 struct error;
 struct virtio_block_options {
     struct block *block; /* stays the caller's, must outlive the device */
@@ -123,7 +124,8 @@ struct virtio_block_options {
 };
 int virtio_block_create(struct board *board, const struct virtio_block_options *options, struct error *error);
 struct virtio_net_options {
-    struct net_backend *backend; /* stays the caller's, must outlive the device */
+    struct net_backend *backend;   /* stays the caller's, must outlive the device */
+    struct net_counters *counters; /* the same; NULL: nobody wants to know */
     uint8_t mac[6];
     int slot;
 };

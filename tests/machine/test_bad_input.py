@@ -18,7 +18,8 @@ import pytest
 PROGRAM = os.environ.get("TEST_CASEMENT", machines.TREE / "casement")
 CODE_BYTES, VARS_BYTES = 0x37C000, 0x84000  # of OVMF's 4 MiB images
 CONFIGURATION, NO_KVM, FAILED = 2, 3, 1
-BASE = "--memory=64M --firmware=CODE.fd --vars-template=VARS.fd"
+BASE = "--memory=64M --firmware=CODE.fd --vars-template=VARS.fd --web=none"
+PORT = "--web 127.0.0.1:18006"  # one that nobody has
 
 
 def sparse(path, size):
@@ -39,6 +40,16 @@ def place(folder):
     (folder / "link.img").symlink_to("a.img")
     (folder / "folder").mkdir()
     os.mkfifo(folder / "pipe")
+    (folder / "blank").write_text("\nsecret in the second line\n")
+    (folder / "short").write_text("1234567\n")
+    for name in ("one", "other"):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-subj", "/CN=test", "-keyout", f"{name}.key", "-out", f"{name}.pem"], cwd=folder, check=True,
+                       capture_output=True)
+    subprocess.run(["openssl", "ec", "-in", "one.key", "-aes128", "-passout", "pass:x", "-out", "locked.key"],
+                   cwd=folder, check=True, capture_output=True)
+    (folder / "bad-token").mkdir()
+    (folder / "bad-token/web-token").write_text("too short\n")
     bad = folder / "bad-state"
     bad.mkdir()
     (bad / "uuid").write_text("no uuid\n")
@@ -153,6 +164,25 @@ OPTIONS = [
     ("--state bad-state", "--state bad-state", "none that can be used", "remove that file"),
     ("--control text", "text", "something else", "name another path"),
     ("--control " + "x" * 120, "x" * 100, "longer than 107 bytes", "shorter --control"),
+    # The web page.
+    ("--web 70000", "--web 70000", "not of the form", "0.0.0.0:8006"),
+    ("--web localhost:8006", "--web localhost:8006", "not of the form", "or none"),
+    ("--web ::1:8006", "--web ::1:8006", "not of the form", "[::1]:8006"),
+    ("--web 192.0.2.1:8006", "--web 192.0.2.1:8006", "assign", "an address of this host"),
+    ("--access anyone", "--access anyone", "not one of its values", "token|password|open"),
+    ("--access password", "--access password", "no password", "give --web-password-file FILE"),
+    ("--web-password-file text", "--web-password-file", "only --access password asks for one", "leave the file out"),
+    (f"{PORT} --access password --web-password-file none", "--web-password-file none", "No such file", "first line"),
+    (f"{PORT} --access password --web-password-file folder", "--web-password-file folder", "directory", "name a file"),
+    (f"{PORT} --access password --web-password-file blank", "--web-password-file blank", "is empty", "write the password"),
+    (f"{PORT} --access password --web-password-file short", "--web-password-file short", "less than 8", "a longer one"),
+    (f"{PORT} --web-cert none --web-key text", "--web-cert none", "No such file", "as PEM"),
+    (f"{PORT} --web-cert text --web-key text", "--web-cert text", "no start line", "as PEM"),
+    (f"{PORT} --web-cert one.pem --web-key other.key", "--web-key other.key", "mismatch", "the certificate's key"),
+    (f"{PORT} --web-cert one.pem --web-key locked.key", "--web-key locked.key", "without passphrase"),
+    ("--web-key text", "--web-key", "excluded by no --web-cert", "give both"),
+    ("--web-host https://x", "--web-host https://x", "no host name", "without https://"),
+    (f"{PORT} --state bad-token", "bad-token/web-token", "holds no token", "remove it"),
     # A line stays a line.
     ("--disk two\nlines", "--disk two?lines", "No such file", "truncate"),
 ]
@@ -195,11 +225,20 @@ def test_direct_kernel(place, kernel, words, says):
     ("--state sealed/inner", ["--state sealed/inner", "Permission denied", "writable"]),
     ("--control sealed/socket", ["sealed/socket", "Permission denied", "writable"]),
     ("--forward 22:22", ["--forward 127.0.0.1:22/tcp", "Permission denied", "from 1024 on"]),
+    ("--web 127.0.0.1:22", ["--web 127.0.0.1:22", "Permission denied", "from 1024 on"]),
+    ("--web 18006 --access password --web-password-file hidden",
+     ["--web-password-file hidden", "Permission denied", "name a file"]),
 ])
 def test_no_permission(place, words, says):
-    if "--forward" in words and int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 22:
+    if ":22" in words and int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 22:
         pytest.skip("port 22 is everyone's on this host")
     refused(place, ["run", *BASE.split(), *words.split()], says, wrapper=plain_user())
+
+
+def without(variable):
+    """BASE, but for the option that a variable says."""
+    option = "--" + variable.removeprefix("CASEMENT_").lower().replace("_", "-")
+    return [word for word in BASE.split() if not word.startswith(f"{option}=")]
 
 
 @pytest.mark.parametrize("name, value, says", [
@@ -208,12 +247,13 @@ def test_no_permission(place, words, says):
     ("CASEMENT_NESTED", "yes", ["CASEMENT_NESTED yes", "not one of its values", "on or off"]),
     ("CASEMENT_DISK", "a.img;none.img", ["CASEMENT_DISK none.img", "No such file", "make it first"]),
     ("CASEMENT_STATE", "no/such", ["CASEMENT_STATE no/such", "No such file", "writable"]),
+    ("CASEMENT_WEB", "http", ["CASEMENT_WEB http", "not of the form", "or none"]),
     ("CASEMENT_CPSU", "2", ["CASEMENT_CPSU", "unknown variable", "did you mean CASEMENT_CPUS?"]),
     ("CASEMENT_STOPTIMEOUT", "2", ["CASEMENT_STOPTIMEOUT", "did you mean CASEMENT_STOP_TIMEOUT?"]),
     ("CASEMENT_QEMU_ARGUMENTS", "x", ["CASEMENT_QEMU_ARGUMENTS", "unknown variable", "unset it"]),
 ])
 def test_environment(place, name, value, says):
-    refused(place, ["run", *([] if name == "CASEMENT_MEMORY" else BASE.split())], says, env={name: value})
+    refused(place, ["run", *without(name)], says, env={name: value})
 
 
 @pytest.mark.parametrize("words, says, status", [
@@ -265,6 +305,8 @@ def test_things_in_use(place):
     with taken_port(socket.SOCK_STREAM) as port:
         refused(place, [*base, "--forward", f"{port}:22"], [f"127.0.0.1:{port}/tcp", "in use", "choose another"])
         refused(place, [*base, "--forward", f"0.0.0.0:{port}:22"], [f"0.0.0.0:{port}/tcp", "in use", "choose another"])
+        refused(place, [*base, "--web", f"{port}"], [f"--web 127.0.0.1:{port}", "in use", "choose another"])
+        refused(place, [*base, "--web", f"[::]:{port}"], [f"--web [::]:{port}", "in use", "choose another"])
     with taken_port(socket.SOCK_DGRAM) as port:
         refused(place, [*base, "--forward", f"{port}:53/udp"], [f"127.0.0.1:{port}/udp", "in use", "choose another"])
     with socket.socket(socket.AF_UNIX) as listener:
