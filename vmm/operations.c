@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "casement/bytes.h"
+#include "casement/usb.h"
 #include "machine.h"
 
 static struct rfb_statistics viewers_of(const struct machine *m)
@@ -99,17 +101,22 @@ static bool op_forward(void *opaque, unsigned index, struct net_forward *forward
 
 static bool op_usb(void *opaque, unsigned index, struct machine_usb *usb)
 {
-    (void)opaque;
-    (void)index;
-    (void)usb;
-    return false;
+    struct machine *m = opaque;
+    struct usb_listing devices[16];
+    unsigned count = xhci_list(m->xhci, devices, ARRAY_SIZE(devices));
+
+    if (index >= MIN(count, ARRAY_SIZE(devices)))
+        return false;
+    *usb = (struct machine_usb){
+        .name = devices[index].name, .plugged = devices[index].plugged, .driven = devices[index].driven};
+    return true;
 }
 
 static int op_plug(void *opaque, const char *name, bool plugged, struct error *error)
 {
-    (void)opaque;
-    return error_set(error, ENOENT, "%s: this machine has no USB device of that name that could be %s", name,
-                     plugged ? "plugged" : "unplugged");
+    struct machine *m = opaque;
+
+    return plugged ? xhci_plug(m->xhci, name, error) : xhci_unplug(m->xhci, name, error);
 }
 
 static int op_power(void *opaque, enum machine_power power, struct error *error)

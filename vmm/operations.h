@@ -45,6 +45,7 @@ struct machine_counters {
 struct machine_usb {
     const char *name;
     bool plugged;
+    bool driven; /* the guest waits for what it has to say */
 };
 
 /*

@@ -387,7 +387,8 @@ static void run_usb(const struct api *api, const struct api_request *request, st
 
     (void)request;
     for (unsigned n = 0; api->ops->usb(api->machine, n, &usb); n++)
-        json_array_append_new(list, json_pack("{s:s, s:b}", "name", usb.name, "plugged", (int)usb.plugged));
+        json_array_append_new(list, json_pack("{s:s, s:b, s:b}", "name", usb.name, "plugged", (int)usb.plugged,
+                                              "driven", (int)usb.driven));
     answer_json(answer, 200, "application/json", list);
 }
 
