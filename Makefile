@@ -64,6 +64,10 @@ check: $(UNIT_TESTS:%=build/asan/test/%) $(RACE_TESTS:%=build/tsan/test/%)
 unit: build/asan/test/$(TEST)
 	tests/unit/run $<
 
+# What a program that is linked with the library needs beside it.
+libs:
+	@echo $(LIBS)
+
 test: casement
 	tests/run $(SUITE)
 
@@ -86,4 +90,4 @@ install: casement
 clean:
 	rm -rf build casement
 
-.PHONY: all check unit test format lint run layouts docs install clean
+.PHONY: all check unit libs test format lint run layouts docs install clean

@@ -13,7 +13,9 @@ def test_program(rig, source):
     program = machines.TREE / "build/release/test" / source.stem
     subprocess.run(["make", "-s", LIBRARY], cwd=machines.TREE, check=True)
     program.parent.mkdir(parents=True, exist_ok=True)
+    libs = subprocess.run(["make", "-s", "--no-print-directory", "libs"], cwd=machines.TREE, check=True, capture_output=True,
+                          text=True).stdout.split()
     subprocess.run(["cc", "-std=c17", "-D_GNU_SOURCE", "-O1", "-g", "-pthread", "-Iinclude", "-o", program, source,
-                    LIBRARY, "-lslirp", "-luring", "-lz", "-lcmocka"], cwd=machines.TREE, check=True)
+                    LIBRARY, *libs, "-lcmocka"], cwd=machines.TREE, check=True)
     output = rig.run(program, seconds=120)
     assert "[  PASSED  ]" in output.stdout + output.stderr

@@ -92,7 +92,7 @@ static bool op_usb(void *opaque, unsigned index, struct machine_usb *usb)
 {
     struct fake_machine *machine = opaque;
 
-    *usb = (struct machine_usb){"keyboard", machine->keyboard_plugged};
+    *usb = (struct machine_usb){"keyboard", machine->keyboard_plugged, false};
     return index == 0;
 }
 

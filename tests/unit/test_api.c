@@ -217,7 +217,7 @@ static void what_is_read(void **state)
     assert_string_equal(answer.body, "[{\"protocol\":\"udp\",\"host_address\":\"127.0.0.1\",\"host_port\":2222,"
                                      "\"guest_port\":22}]");
     assert_int_equal(call("GET", "/api/v1/usb", ""), 200);
-    assert_string_equal(answer.body, "[{\"name\":\"keyboard\",\"plugged\":true}]");
+    assert_string_equal(answer.body, "[{\"name\":\"keyboard\",\"plugged\":true,\"driven\":false}]");
     assert_int_equal(call("GET", "/api/v1/screenshot.png", ""), 200);
     assert_string_equal(answer.type, "image/png");
     assert_int_equal(answer.size, 1000);
