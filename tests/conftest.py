@@ -24,6 +24,7 @@ def rig():
     leave it running.
     """
     name = os.environ.get("RIG_NAME")
+    os.environ.setdefault("RIG_FORWARDS", f"{machines.free_port()}:8006")  # for a browser on this host
     machine = machines.machine(name or f"pytest-{os.getpid()}", bound=not name)
     machine.start()
     yield Rig(machine)

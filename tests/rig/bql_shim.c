@@ -9,7 +9,9 @@
  * VMRUN and #VMEXIT change the processor's set of pending interrupts without the lock, as read, change and write. What
  * another thread adds at that instant is wiped out, or brings back a virtual interrupt that is over, which the outer
  * kernel then takes for a divide error. So nobody but the processor's own thread changes the set: an interrupt from
- * elsewhere becomes a piece of work for that thread. Works with QEMU 7.2 to 10.0.
+ * elsewhere becomes a piece of work for that thread. An interrupt that is lost all the same stays noted in the local
+ * APIC, but the processor does not look there before the next one comes; when the lost one was its timer's, none does.
+ * So every processor is asked to look, again and again. Works with QEMU 7.2 to 10.0.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -26,6 +28,10 @@
 #define STEP_NS 2000000L
 /* The class appears while the emulator starts, single-threaded; its firmware runs far longer than this. */
 #define START_NS 800000000L
+#define LOOK_NS 10000000L
+/* CPU_INTERRUPT_POLL of an x86 processor: the local APIC is asked what is pending. */
+#define INTERRUPT_POLL 0x10
+#define PROCESSORS 64
 
 typedef void (*interrupt_hook)(void *cpu, int mask);
 
@@ -35,6 +41,7 @@ static struct {
     void (*take)(const char *file, int line);
     void (*give)(void);
     bool (*is_self)(void *cpu);
+    void *(*processor)(int index);
     void (*run_on)(void *cpu, void (*work)(void *cpu, uintptr_t data), uintptr_t data);
 } emulator;
 
@@ -87,6 +94,21 @@ static bool wrap(uintptr_t *class)
     return false;
 }
 
+static void *keep_looking(void *unused)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_NS};
+
+    (void)unused;
+    for (;;) {
+        void *cpu;
+
+        nanosleep(&pause, NULL);
+        for (int n = 0; n < PROCESSORS && (cpu = emulator.processor(n)); n++)
+            emulator.run_on(cpu, interrupt_self, INTERRUPT_POLL);
+    }
+    return NULL;
+}
+
 static void *watch_start(void *unused)
 {
     void *(*class_by_name)(const char *) = (void *(*)(const char *))dlsym(RTLD_DEFAULT, "object_class_by_name");
@@ -98,7 +120,7 @@ static void *watch_start(void *unused)
         uintptr_t *class = class_by_name("tcg-accel-ops");
 
         if (class && wrap(class))
-            return NULL;
+            return emulator.processor ? keep_looking(NULL) : NULL;
         pause.tv_nsec = STEP_NS;
     }
     fputs("bql_shim: no interrupt hook found; an inner guest that writes CR8 may abort the outer machine\n", stderr);
@@ -119,6 +141,7 @@ __attribute__((constructor)) static void start(void)
     emulator.held = (bool (*)(void))either("bql_locked", "qemu_mutex_iothread_locked");
     emulator.take = (void (*)(const char *, int))either("bql_lock_impl", "qemu_mutex_lock_iothread_impl");
     emulator.give = (void (*)(void))either("bql_unlock", "qemu_mutex_unlock_iothread");
+    emulator.processor = (void *(*)(int))dlsym(RTLD_DEFAULT, "qemu_get_cpu");
     emulator.is_self = (bool (*)(void *))dlsym(RTLD_DEFAULT, "qemu_cpu_is_self");
     emulator.run_on = (void (*)(void *, void (*)(void *, uintptr_t), uintptr_t))dlsym(RTLD_DEFAULT, "async_run_on_cpu");
     if (emulator.held && emulator.take && emulator.give && emulator.is_self && emulator.run_on &&

@@ -196,7 +196,7 @@ class Outer:
             with _locked(BUILD / "lock"):
                 kernel = find_kernel(TREE / "build")
                 base, shim = _boot_archive(kernel), _shim()
-            state = {"port": _free_port(), "key": secrets.token_hex(16)}
+            state = {"port": free_port(), "key": secrets.token_hex(16)}
             self._write_initrd(base, kernel, state["key"])
             self._process = subprocess.Popen(self._command(kernel, state["port"]), stdin=subprocess.DEVNULL,
                                              stdout=open(self.folder / "emulator.log", "wb"), stderr=subprocess.STDOUT,
@@ -369,7 +369,7 @@ def _start_time(pid):
     return None if fields[0] == "Z" else fields[19]
 
 
-def _free_port():
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
