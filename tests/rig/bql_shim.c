@@ -6,12 +6,10 @@
  * function pointer in the class "tcg-accel-ops". The emulator exports its symbols for its own modules, so the pointer
  * can be found by value and led through a function that takes the lock.
  *
- * VMRUN and #VMEXIT change the processor's set of pending interrupts without the lock, as read, change and write. What
- * another thread adds at that instant is wiped out, or brings back a virtual interrupt that is over, which the outer
- * kernel then takes for a divide error. So nobody but the processor's own thread changes the set: an interrupt from
- * elsewhere becomes a piece of work for that thread. An interrupt that is lost all the same stays noted in the local
- * APIC, but the processor does not look there before the next one comes; when the lost one was its timer's, none does.
- * So every processor is asked to look, again and again. Works with QEMU 7.2 to 10.0.
+ * VMRUN with an interrupt window adds a bit to the processor's pending interrupts without the lock, and so may wipe out
+ * one that a device or the other processor adds at that instant. The interrupt stays noted in the local APIC, but the
+ * processor does not look there before the next one comes; when the lost one was its timer's, none does. So every
+ * processor is asked to look, again and again. Works with QEMU 7.2 to 10.0.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -40,24 +38,12 @@ static struct {
     bool (*held)(void);
     void (*take)(const char *file, int line);
     void (*give)(void);
-    bool (*is_self)(void *cpu);
     void *(*processor)(int index);
-    void (*run_on)(void *cpu, void (*work)(void *cpu, uintptr_t data), uintptr_t data);
 } emulator;
-
-static void interrupt_self(void *cpu, uintptr_t mask)
-{
-    emulator.hook(cpu, (int)mask);
-}
 
 static void locked_hook(void *cpu, int mask)
 {
     bool held = emulator.held();
-
-    if (!emulator.is_self(cpu)) {
-        emulator.run_on(cpu, interrupt_self, (uintptr_t)mask);
-        return;
-    }
 
     if (!held)
         emulator.take(__FILE__, __LINE__);
@@ -103,8 +89,10 @@ static void *keep_looking(void *unused)
         void *cpu;
 
         nanosleep(&pause, NULL);
+        emulator.take(__FILE__, __LINE__);
         for (int n = 0; n < PROCESSORS && (cpu = emulator.processor(n)); n++)
-            emulator.run_on(cpu, interrupt_self, INTERRUPT_POLL);
+            emulator.hook(cpu, INTERRUPT_POLL);
+        emulator.give();
     }
     return NULL;
 }
@@ -142,9 +130,6 @@ __attribute__((constructor)) static void start(void)
     emulator.take = (void (*)(const char *, int))either("bql_lock_impl", "qemu_mutex_lock_iothread_impl");
     emulator.give = (void (*)(void))either("bql_unlock", "qemu_mutex_unlock_iothread");
     emulator.processor = (void *(*)(int))dlsym(RTLD_DEFAULT, "qemu_get_cpu");
-    emulator.is_self = (bool (*)(void *))dlsym(RTLD_DEFAULT, "qemu_cpu_is_self");
-    emulator.run_on = (void (*)(void *, void (*)(void *, uintptr_t), uintptr_t))dlsym(RTLD_DEFAULT, "async_run_on_cpu");
-    if (emulator.held && emulator.take && emulator.give && emulator.is_self && emulator.run_on &&
-        !pthread_create(&thread, NULL, watch_start, NULL))
+    if (emulator.held && emulator.take && emulator.give && !pthread_create(&thread, NULL, watch_start, NULL))
         pthread_detach(thread);
 }

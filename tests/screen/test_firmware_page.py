@@ -19,8 +19,10 @@ def shell(casement):
 
 
 def type_keys(page, text):
-    """At the pace of a person: the firmware keeps ten keys, and here it is slower than any."""
-    page.call("keyboard.type", text, {"delay": 300})
+    """Key by key, with shift where a person holds it; the firmware keeps ten keys, and here it is slower than any typist."""
+    for sign in text:
+        name = {"\n": "Enter", " ": "Space"}.get(sign, sign)
+        page.call("keyboard.press", f"Shift+{name}" if sign.isupper() else name, {"delay": 150})
 
 
 def test_the_shell_in_a_page(shell, open_page, folder):
