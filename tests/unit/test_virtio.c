@@ -520,7 +520,7 @@ static void resets_under_load(enum block_engine engine)
             place_window(bench);
         start(bench);
         for (unsigned slot = 0; slot < WRITES; slot++) {
-            sectors[slot] = (slot * SECTORS + (unsigned)rand() % SECTORS) / WRITES;
+            sectors[slot] = slot * (SECTORS / WRITES) + (unsigned)rand() % (SECTORS / WRITES);
             give_write(bench, slot, sectors[slot], 1 + round * WRITES + slot);
         }
         while (peek(bench, USED + 2, 2) < wanted)
