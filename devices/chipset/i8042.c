@@ -53,9 +53,12 @@ struct i8042_state {
     uint8_t reporting, mouse_command, sample_rate, resolution, mouse_id, knock, buttons, wrap, scaling, remote;
 };
 
+#define LED_CAPS_LOCK 4 /* of command 0xED */
+
 struct i8042 {
     struct device device;
     struct board *board;
+    struct input *input; /* may be NULL */
     pthread_mutex_t lock;
     struct i8042_state state;
     struct irq_line irqs[2];
@@ -132,6 +135,8 @@ static void keyboard_argument(struct i8042 *i8042, uint8_t value)
     answer(i8042, KEYBOARD, ACK);
     if (command == 0xED) {
         state->leds = value & 7;
+        if (i8042->input)
+            input_set_caps_lock(i8042->input, value & LED_CAPS_LOCK);
     } else if (command == 0xF0) {
         if (value == 0)
             answer(i8042, KEYBOARD, state->set);
@@ -494,6 +499,8 @@ static void reset(struct device *device)
     i8042->state = (struct i8042_state){.config = CONFIG_IRQ1 | CONFIG_SYSTEM | CONFIG_TRANSLATE, .output_port = 0xCF};
     keyboard_defaults(&i8042->state);
     mouse_defaults(&i8042->state);
+    if (i8042->input)
+        input_set_caps_lock(i8042->input, false);
     advance(i8042);
     pthread_mutex_unlock(&i8042->lock);
 }
@@ -517,6 +524,7 @@ int i8042_create(struct board *board, struct input *input, struct error *error)
         return error_set(error, ENOMEM, "keyboard controller: out of memory");
     i8042->device = (struct device){.name = "keyboard controller", .ops = &ops};
     i8042->board = board;
+    i8042->input = input;
     pthread_mutex_init(&i8042->lock, NULL);
     irq_line_init(board->irq, &i8042->irqs[0], 1);
     irq_line_init(board->irq, &i8042->irqs[1], 12);

@@ -57,6 +57,8 @@ static const uint8_t qualifier[] = {10, 6, 0, 2, 0, 0, 0, 64, 1, 0};
 static const uint8_t configuration[] = {HID_CONFIGURATION(1, 1, sizeof report_descriptor, REPORT_BYTES)};
 static const char *const strings[] = {"Casement", "USB Keyboard", "casement-keyboard"};
 
+#define LED_CAPS_LOCK 2 /* of the output report (HID 1.11, appendix B.1) */
+
 /* What the guest can observe. Keys are usages. */
 struct keyboard_state {
     uint8_t down[32], leds;
@@ -122,8 +124,11 @@ static size_t next(struct hid *hid, uint8_t report[HID_REPORT_MAX])
 
 static void output(struct hid *hid, const uint8_t *report, size_t length)
 {
-    if (length)
-        container_of(hid, struct keyboard, hid)->state.leds = report[0];
+    if (!length)
+        return;
+    container_of(hid, struct keyboard, hid)->state.leds = report[0];
+    if (hid->input)
+        input_set_caps_lock(hid->input, report[0] & LED_CAPS_LOCK);
 }
 
 static void clear(struct hid *hid)
