@@ -76,7 +76,7 @@ class Casement:
             self._fail("casement was killed at its time limit")
         return status
 
-    def ctl(self, *words, check=True, seconds=30):
+    def ctl(self, *words, check=True, seconds=120):
         """Asks through the control socket; the answer's text, or with check=False the ended Run."""
         run = self.rig.run(self.program, "ctl", "--control", self.control, *words, check=check, seconds=seconds)
         return run.stdout.strip() if check else run
