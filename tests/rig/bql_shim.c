@@ -26,7 +26,7 @@
 #define STEP_NS 2000000L
 /* The class appears while the emulator starts, single-threaded; its firmware runs far longer than this. */
 #define START_NS 800000000L
-#define LOOK_NS 10000000L
+#define LOOK_NS 50000000L
 /* CPU_INTERRUPT_POLL of an x86 processor: the local APIC is asked what is pending. */
 #define INTERRUPT_POLL 0x10
 #define PROCESSORS 64
