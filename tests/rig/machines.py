@@ -198,6 +198,7 @@ class Outer:
                 base, shim = _boot_archive(kernel), _shim()
             state = {"port": free_port(), "key": secrets.token_hex(16)}
             self._write_initrd(base, kernel, state["key"])
+            (self.folder / "console.log").unlink(missing_ok=True)  # an earlier machine's would say that this one is ready
             self._process = subprocess.Popen(self._command(kernel, state["port"]), stdin=subprocess.DEVNULL,
                                              stdout=open(self.folder / "emulator.log", "wb"), stderr=subprocess.STDOUT,
                                              env=os.environ | {"LD_PRELOAD": str(shim)}, start_new_session=True,
