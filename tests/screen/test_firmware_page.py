@@ -44,7 +44,7 @@ def test_the_shell_in_a_page(shell, open_page, folder):
     page.wait(CONNECTED, seconds=60)
     assert not [request for request in page.requests() if "127.0.0.1" not in request]
 
-    # Pasted text is typed, whole and in order.
+    # Pasted text of 200 signs is typed to its end; its last nine are looked for.
     text = "echo " + "".join(f"{n:03}" for n in range(65))
     page.click("#b-paste")
     page.fill("#paste-text", text + "\n")
