@@ -116,10 +116,10 @@ static bool check_kvm(FILE *out)
     runs = check_capabilities(out, kvm);
     check_hyperv(out, kvm);
     check_vcpus(out, kvm);
-    machine = ioctl(kvm, KVM_CREATE_VM, 0);
+    machine = kvm_make_machine(kvm);
     if (machine < 0) {
         say(out, false, "virtual machine: KVM makes none: %s; another hypervisor may hold the processor: stop it",
-            strerror(errno));
+            strerror(-machine));
         runs = false;
     } else {
         say(out, true, "virtual machine: KVM makes one");

@@ -177,6 +177,17 @@ int kvm_open(struct error *error)
     return kvm_open_at(&place, error);
 }
 
+int kvm_make_machine(int kvm)
+{
+    int machine;
+
+    /* Registering with the memory management gives up when a signal or task work is pending. */
+    do
+        machine = ioctl(kvm, KVM_CREATE_VM, 0);
+    while (machine < 0 && errno == EINTR);
+    return machine < 0 ? -errno : machine;
+}
+
 int kvm_check(struct error *error)
 {
     int kvm = kvm_open(error), machine, failed;
@@ -185,12 +196,12 @@ int kvm_check(struct error *error)
         return kvm;
     failed = kvm_check_capabilities(kvm, error);
     if (failed == 0) {
-        machine = ioctl(kvm, KVM_CREATE_VM, 0);
+        machine = kvm_make_machine(kvm);
         if (machine < 0)
-            failed = error_set(error, errno,
+            failed = error_set(error, -machine,
                                "/dev/kvm: makes no virtual machine: %s; another hypervisor may hold the processor: "
                                "stop it",
-                               strerror(errno));
+                               strerror(-machine));
         else
             close(machine);
     }

@@ -26,6 +26,11 @@ int kvm_open_at(const struct kvm_place *place, struct error *error);
 int kvm_check_hardware(const struct kvm_place *place, struct error *error);
 /* Every required capability, or -ENOTSUP with a text. */
 int kvm_check_capabilities(int kvm, struct error *error);
+/*
+ * Makes a virtual machine (api.rst, KVM_CREATE_VM), however often a signal or finished work of the calling thread
+ * interrupts the kernel in doing so. A file descriptor, or -errno. Any thread.
+ */
+int kvm_make_machine(int kvm);
 /* All of it, and whether KVM makes a virtual machine now; closed again. 0, or -errno with a text. */
 int kvm_check(struct error *error);
 

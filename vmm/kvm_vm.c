@@ -153,10 +153,10 @@ int kvm_vm_create(const struct kvm_options *options, struct kvm_vm **result, str
         int size = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 
         vm->run_size = size > 0 ? (size_t)size : sizeof(struct kvm_run);
-        vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
+        vm->fd = kvm_make_machine(vm->kvm_fd);
         if (vm->fd < 0)
-            failed = error_set(error, errno, "/dev/kvm: no virtual machine can be made: %s; see `casement check`",
-                               strerror(errno));
+            failed = error_set(error, -vm->fd, "/dev/kvm: no virtual machine can be made: %s; see `casement check`",
+                               strerror(-vm->fd));
     }
     if (failed == 0)
         failed = arch_vm_create(vm, error);

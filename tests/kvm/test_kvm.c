@@ -1,5 +1,6 @@
 /* The monitor on a real /dev/kvm with guests of a few bytes: exits, pauses, resets, faults. Run in the rig. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "../../vmm/kvm.h"
+#include "../../vmm/kvm_probe.h"
 #include "../unit/cmocka_all.h"
 #include "casement/bytes.h"
 #include "casement/irq.h"
@@ -223,12 +225,58 @@ static void machines_come_and_go_without_a_trace(void **state)
     close(fd);
 }
 
+static atomic_uint signals_taken;
+static atomic_bool signals_end;
+
+static void take_signal(int number)
+{
+    (void)number;
+    atomic_fetch_add(&signals_taken, 1);
+}
+
+static void *send_signals(void *thread)
+{
+    while (!atomic_load(&signals_end)) {
+        pthread_kill(*(pthread_t *)thread, SIGUSR1);
+        usleep(700);
+    }
+    return NULL;
+}
+
+static void a_signal_does_not_keep_a_machine_from_being_made(void **state)
+{
+    struct sigaction action = {.sa_handler = take_signal};
+    pthread_t self = pthread_self(), sender;
+    struct error error = {""};
+    int kvm = kvm_open(&error);
+
+    (void)state;
+    assert_true(kvm >= 0);
+    sigaction(SIGUSR1, &action, NULL);
+    assert_int_equal(pthread_create(&sender, NULL, send_signals, &self), 0);
+    for (unsigned n = 0; n < 200; n++) {
+        int machine = kvm_make_machine(kvm);
+
+        if (machine < 0)
+            fail_msg("attempt %u: %s", n, strerror(-machine));
+        close(machine);
+    }
+    atomic_store(&signals_end, true);
+    pthread_join(sender, NULL);
+    assert_true(atomic_load(&signals_taken) > 10);
+    close(kvm);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_guest_runs_from_the_reset_vector), cmocka_unit_test(a_reset_begins_again_fifty_times),
-        cmocka_unit_test(a_pause_loses_and_repeats_nothing),    cmocka_unit_test(a_triple_fault_says_where),
-        cmocka_unit_test(an_ioeventfd_takes_the_write),         cmocka_unit_test(machines_come_and_go_without_a_trace),
+        cmocka_unit_test(a_signal_does_not_keep_a_machine_from_being_made),
+        cmocka_unit_test(the_guest_runs_from_the_reset_vector),
+        cmocka_unit_test(a_reset_begins_again_fifty_times),
+        cmocka_unit_test(a_pause_loses_and_repeats_nothing),
+        cmocka_unit_test(a_triple_fault_says_where),
+        cmocka_unit_test(an_ioeventfd_takes_the_write),
+        cmocka_unit_test(machines_come_and_go_without_a_trace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

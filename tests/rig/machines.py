@@ -336,7 +336,7 @@ def _boot_archive(kernel):
 
 
 def _shim():
-    source, shim = HERE / "bql_shim.c", BUILD / "bql_shim.so"
+    source, shim = HERE / "emulator_shim.c", BUILD / "emulator_shim.so"
     if not shim.exists() or shim.stat().st_mtime < source.stat().st_mtime:
         fresh = shim.with_suffix(".new")
         subprocess.run([os.environ.get("CC", "cc"), "-std=c17", "-Wall", "-Wextra", "-O1", "-shared", "-fPIC",
