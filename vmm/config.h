@@ -22,8 +22,13 @@
 enum config_net { CONFIG_NET_USER, CONFIG_NET_NONE };
 enum config_action { CONFIG_RESET, CONFIG_STOP };
 
+/* What a disk is to the guest (vmm/disks.c). */
+enum config_bus { CONFIG_BUS_VIRTIO, CONFIG_BUSES };
+extern const char *const config_bus_names[CONFIG_BUSES];
+
 struct config_disk {
     char *path, *serial; /* serial may be NULL */
+    enum config_bus bus;
     bool read_only;
     unsigned queues;
     enum block_engine engine;

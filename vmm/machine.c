@@ -13,8 +13,6 @@
 #include "exit_codes.h"
 #include "machine.h"
 
-/* Slots of PCI bus 0; what is not here has a place of its own in the chipset. */
-enum { SLOT_DISPLAY = 1, SLOT_USB = 2, SLOT_ENTROPY = 3, SLOT_NETWORK = 4, SLOT_FIRST_DISK = 5 };
 #define COM1_BASE 0x3F8
 #define COM1_IRQ 4
 /* Where we put ECAM when no firmware does (platform contract 1.2: legal with 2 GiB of low RAM). */
@@ -132,45 +130,6 @@ static int create_viewers(struct machine *m, struct error *error)
     return failed;
 }
 
-/* Disks are started in the order in which they were given, and nothing else is (OpenFirmware paths, platform
- * contract 3.1). */
-static int add_boot_order(struct machine *m, struct error *error)
-{
-    char order[CONFIG_DISKS * 40] = "";
-    size_t used = 0;
-    int failed;
-
-    for (unsigned n = 0; n < m->disk_count; n++)
-        used += (size_t)snprintf(order + used, sizeof order - used, "%s/pci@i0cf8/scsi@%x/disk@0,0", n ? "\n" : "",
-                                 SLOT_FIRST_DISK + n);
-    failed = used ? fw_cfg_add_file(m->fw_cfg, "bootorder", order, used + 1) : 0;
-    return failed < 0 ? error_set(error, -failed, "boot order: cannot be made (error %d)", -failed) : 0;
-}
-
-static int create_disks(struct machine *m, struct error *error)
-{
-    for (unsigned n = 0; n < m->config->disk_count; n++) {
-        const struct config_disk *disk = &m->config->disks[n];
-        const struct block_options options = {
-            .path = disk->path, .read_only = disk->read_only, .engine = disk->engine, .cache = disk->cache};
-        struct virtio_block_options device = {.queues = disk->queues, .slot = (int)(SLOT_FIRST_DISK + n)};
-        int failed = block_open(&options, &m->disks[n], error);
-
-        if (failed < 0)
-            return failed;
-        m->disk_count++;
-        device.block = m->disks[n];
-        if (disk->serial)
-            snprintf(device.serial, sizeof device.serial, "%s", disk->serial);
-        else
-            snprintf(device.serial, sizeof device.serial, "casement-disk%u", n % CONFIG_DISKS);
-        failed = virtio_block_create(&m->board, &device, error);
-        if (failed < 0)
-            return failed;
-    }
-    return add_boot_order(m, error);
-}
-
 static int create_network(struct machine *m, struct error *error)
 {
     const struct net_user_options user = {
@@ -258,7 +217,7 @@ int machine_create(struct machine *m, struct error *error)
 {
     static int (*const parts[])(struct machine *, struct error *) = {
         create_core,     create_vcpus, create_chipset, create_display, create_usb,
-        create_firmware, create_disks, create_network, create_viewers, lifecycle_create,
+        create_firmware, disks_create, create_network, create_viewers, lifecycle_create,
     };
     int failed;
 
@@ -289,8 +248,7 @@ void machine_destroy(struct machine *m)
     board_destroy_devices(&m->board);
     if (m->net)
         m->net->ops->destroy(m->net);
-    for (unsigned n = 0; n < m->disk_count; n++)
-        block_close(m->disks[n]);
+    disks_close(m);
     input_destroy(m->input);
     if (m->board.pci)
         pci_bus_destroy(m->board.pci);

@@ -23,6 +23,15 @@
 #include "viewer/rfb.h"
 #include "viewer/web.h"
 
+/* Slots of PCI bus 0; what is not here has a place of its own in the chipset. */
+enum {
+    SLOT_DISPLAY = 1,
+    SLOT_USB = 2,
+    SLOT_ENTROPY = 3,
+    SLOT_NETWORK = 4,
+    SLOT_FIRST_DISK = 5 /* one for each disk that is a PCI function of its own */
+};
+
 /* Runs a machine until it ends. Returns the exit status (exit_codes.h); what went wrong has been logged. */
 int machine_main(const struct config *config);
 
@@ -69,6 +78,10 @@ int machine_create(struct machine *machine, struct error *error);
 void machine_destroy(struct machine *machine);
 /* With no firmware, what firmware would have done, and the kernel; after each reset too. */
 int machine_load_kernel(struct machine *machine, struct error *error);
+
+/* vmm/disks.c: opens the images, makes the controllers, tells firmware the order. On failure the text is set. */
+int disks_create(struct machine *machine, struct error *error);
+void disks_close(struct machine *machine);
 
 /* vmm/operations.c: what the API can ask of it. */
 extern const struct machine_ops machine_operations;

@@ -56,7 +56,7 @@ static const struct option options[] = {
     {.name = "append", .metavar = "TEXT", .type = TEXT, AT(append), .help = "command line for --kernel"},
 
     {.group = "Disks and network", .name = "disk", .metavar = "FILE[,PROPERTY...]", .type = SPECIAL, .apply = config_add_disk, .repeats = true,
-     .help = "a raw image or block device as virtio disk; properties readonly, serial=TEXT, queues=N, cache=none|host, engine=auto|io_uring|threads"},
+     .help = "a raw image or block device; properties bus=virtio, readonly, serial=TEXT, queues=N, cache=none|host, engine=auto|io_uring|threads"},
     {.name = "io-engine", .metavar = "auto|io_uring|threads", .fallback = "auto", CHOICE_OF(io_engine, "auto|io_uring|threads"),
      .help = "how disks are read and written, unless a disk says it"},
     {.name = "net", .metavar = "user|none", .fallback = "user", CHOICE_OF(net, "user|none"), .help = "network: user mode (needs no privilege) or none"},

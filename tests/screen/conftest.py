@@ -1,4 +1,8 @@
-"""`browser`: one Chromium for all tests. `fake`: fake(...) starts a machine that is none. `page`: opens its page."""
+"""
+`browser`: one Chromium for all tests. `fake`: fake(...) starts a machine that is none. `open_page`: opens a page.
+`page_of`: where the page of a real machine is.
+"""
+import os
 import sys
 from pathlib import Path
 
@@ -29,6 +33,23 @@ def fake():
     yield make
     for machine in made:
         machine.close()
+
+
+class PageOf:
+    """page_of(machine): the address of its page for a browser on this host, token included; it was told --web page_of.bind."""
+
+    inside = 8006
+    bind = f"0.0.0.0:{inside}"
+
+    def __call__(self, machine):
+        outside = os.environ["RIG_FORWARDS"].split(":")[0] if machine.rig.machine.folder else self.inside
+        token = (machine.folder / "state/web-token").read_text().strip()
+        return f"http://127.0.0.1:{outside}/?token={token}"
+
+
+@pytest.fixture
+def page_of():
+    return PageOf()
 
 
 @pytest.fixture

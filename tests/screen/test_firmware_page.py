@@ -1,21 +1,16 @@
 """The page of a real machine in Chromium: the UEFI shell is seen, takes keys and pasted text, and ends as the page says."""
-import os
-
 import ocr
 import pytest
 
 CONNECTED = "#screen[data-state=connected]"
-INSIDE = 8006
 
 
 @pytest.fixture
-def shell(casement):
-    """A machine in the UEFI shell, and where its page is for a browser on this host, token included."""
-    machine = casement("--memory", "256M", "--net", "none", "--display", "1024x768", "--web", f"0.0.0.0:{INSIDE}")
+def shell(casement, page_of):
+    """A machine in the UEFI shell, and where its page is."""
+    machine = casement("--memory", "256M", "--net", "none", "--display", "1024x768", "--web", page_of.bind)
     machine.wait_serial("Shell> ", 300)
-    outside = os.environ["RIG_FORWARDS"].split(":")[0] if machine.rig.machine.folder else INSIDE
-    token = (machine.folder / "state/web-token").read_text().strip()
-    return machine, f"http://127.0.0.1:{outside}/?token={token}"
+    return machine, page_of(machine)
 
 
 def type_keys(page, text):
@@ -44,7 +39,7 @@ def test_the_shell_in_a_page(shell, open_page, folder):
     page.wait(CONNECTED, seconds=60)
     assert not [request for request in page.requests() if "127.0.0.1" not in request]
 
-    # Pasted text of 200 signs is typed to its end; its last nine are looked for.
+    # Pasted text of 200 signs is typed to its end; its last nine are looked for (the Linux guest looks at each).
     text = "echo " + "".join(f"{n:03}" for n in range(65))
     page.click("#b-paste")
     page.fill("#paste-text", text + "\n")

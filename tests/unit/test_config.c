@@ -96,12 +96,14 @@ static void disks(void **state)
                                       "a,queues=",
                                       "a,cache=unsafe",
                                       "a,engine=aio",
+                                      "a,bus=ide",
                                       "a,rw"};
     const struct config_disk *disk = config.disks;
     char *many[2 * CONFIG_DISKS + 2];
 
     (void)state;
-    assert_int_equal(PARSE("--disk", "a,,b.img,readonly,serial=X1,queues=3,cache=host,engine=threads", "--disk=c"), 0);
+    assert_int_equal(
+        PARSE("--disk", "a,,b.img,bus=virtio,readonly,serial=X1,queues=3,cache=host,engine=threads", "--disk=c"), 0);
     assert_int_equal(config.disk_count, 2);
     assert_string_equal(disk[0].path, "a,b.img");
     assert_string_equal(disk[0].serial, "X1");
