@@ -10,6 +10,7 @@ import machines
 import ocr
 
 POLL_SECONDS = 0.1
+RUN_SECONDS = 5400 if os.environ.get("LONG") == "1" else 900  # of one machine; what is waited for has limits of its own
 STOP_SECONDS = 20
 
 
@@ -20,7 +21,7 @@ class Casement:
     TEST_CASEMENT names another program than ./casement, such as one that was built with sanitizers.
     """
 
-    def __init__(self, rig, folder, options, seconds=600, program=None, env=None, wrapper=()):
+    def __init__(self, rig, folder, options, seconds=RUN_SECONDS, program=None, env=None, wrapper=()):
         self.rig = rig
         self.folder = folder
         self.serial_log = folder / "serial.log"

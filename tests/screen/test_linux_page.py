@@ -185,6 +185,12 @@ def test_keys_places_and_the_power_button(linux, folder):
     assert machine.wait_end() == 0
 
 
+# The colour that the guest fills its screen with, in the middle of the lower edge.
+DRAWN = f"""(() => {{
+    const canvas = document.querySelector('#screen canvas');
+    const pixel = canvas.getContext('2d').getImageData({WIDTH // 2}, {HEIGHT - 1}, 1, 1).data;
+    return canvas.width === {WIDTH} && pixel[0] === 0x30 && pixel[1] === 0x50 && pixel[2] === 0x70;
+}})()"""
 PEOPLE = [(width, height, scheme) for width, height in ((390, 844), (1280, 800)) for scheme in ("light", "dark")]
 
 
@@ -195,7 +201,7 @@ def test_what_people_see(linux, open_page, page_of, folder):
         page = open_page(page_of(machine), viewport={"width": width, "height": height}, colorScheme=scheme,
                          hasTouch=width < 500)
         page.wait(CONNECTED, seconds=60)
-        page.wait_for(f"document.querySelector('#screen canvas').width === {WIDTH}", 60)
+        page.wait_for(DRAWN, 60)
         page.screenshot(folder / f"{width}-{scheme}.png")
         assert page.run("document.documentElement.scrollWidth") <= width
         assert page.run("document.querySelector('#screen canvas').getBoundingClientRect().width") <= width
