@@ -17,22 +17,11 @@ from monitor import Casement  # noqa: E402
 from rig_session import Rig  # noqa: E402
 
 
-# Left to LONG=1. In the outer machine a guest crashes now and then (a double and a triple fault were seen; whether the
-# emulator or the monitor is at fault is open), so that continuous integration starts one guest for each matter only.
-LONG_ONLY = re.compile(r"test_usb\.py::(test_ten_thousand|test_each_button|test_unplugged|test_firmware_takes_keys\[.*[Tt]rue)"
-                       r"|test_vnc\.py::test_(only_with|port_in_use)"
-                       r"|test_api\.py::test_(what_is_read|events_come|metrics|a_password|tls)"
-                       r"|test_linux_devices\.py::test_(disk_under_verification\[.*threads|read_only|a_forward_that)"
-                       r"|test_steady\.py::.*threads|test_steady\.py::test_flush"
-                       r"|test_linux\.py::test_(processors|power_button|reset_starts)"
-                       r"|test_firmware\.py::test_(signal_ends|variables_belong)")
-
-
 def pytest_collection_modifyitems(items):
     if os.environ.get("LONG") != "1":
         for item in items:
-            if LONG_ONLY.search(item.nodeid):
-                item.add_marker(pytest.mark.skip(reason="LONG=1 runs it"))
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes long; LONG=1 runs it"))
 
 
 @pytest.fixture(scope="session")

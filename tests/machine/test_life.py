@@ -18,8 +18,7 @@ def linux(casement, initrd, kernel):
     return start
 
 
-@pytest.mark.skipif(not LONG, reason="a long count; LONG=1 runs it")
-@pytest.mark.parametrize("method", ["acpi", "kbd"])
+@pytest.mark.parametrize("method", ["acpi", pytest.param("kbd", marks=pytest.mark.long)])
 def test_reboots_leave_nothing_behind(linux, method):
     machine = linux("true", append=f"casement.end=reboot reboot={method}")
     seen = []

@@ -48,7 +48,7 @@ def check(image, told):
         assert (boot, number) >= at_least, f"block {block}: write {at_least} was completed, it holds {(boot, number)}"
 
 
-@pytest.mark.parametrize("engine", ["io_uring", "threads"])
+@pytest.mark.parametrize("engine", ["io_uring", pytest.param("threads", marks=pytest.mark.long)])
 def test_resets_lose_no_completed_write(casement, initrd, kernel, folder, writer, engine):
     disk, counter = folder / "disk", folder / "counter"
     for path, megabytes in ((disk, MEGABYTES), (counter, 1)):

@@ -212,7 +212,7 @@ def disk(rig):
     rig.shell(f"rm -f {path}")
 
 
-@pytest.mark.parametrize("boot_order", [False, True])
+@pytest.mark.parametrize("boot_order", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_firmware_takes_keys(casement, disk, boot_order):
     machine = casement("--memory", "256M", "--net", "none", *(("--disk", disk) if boot_order else ()))
     machine.wait_control()

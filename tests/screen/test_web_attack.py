@@ -1,6 +1,5 @@
 """A web server under attack: refused or bounded, and the guest goes on at its own speed."""
 import json
-import os
 import re
 import time
 
@@ -22,7 +21,7 @@ def rounds(machine, times):
     return sorted(int(count) for count in re.findall(r"ROUNDS=(\d+)\s", machine.serial)[had + 1:])[times // 2]
 
 
-@pytest.mark.skipif(os.environ.get("LONG") != "1", reason="a long attack; LONG=1 runs it")
+@pytest.mark.long
 def test_attacks_are_bounded_and_the_guest_is_not_slower(casement, initrd, kernel, rig, folder):
     machine = casement("--memory", "192M", "--cpus", "1", "--kernel", kernel.image, "--initrd", initrd(COUNT),
                        "--append", "console=ttyS0 quiet", "--web", PORT)
