@@ -20,6 +20,7 @@
 #define CONFIG_WEB_HOSTS 16
 
 enum config_net { CONFIG_NET_USER, CONFIG_NET_NONE };
+enum config_card { CONFIG_CARD_VIRTIO, CONFIG_CARD_E1000E };
 enum config_action { CONFIG_RESET, CONFIG_STOP };
 
 /* What a disk is to the guest (vmm/disks.c). */
@@ -50,6 +51,7 @@ struct config {
     unsigned disk_count;
     enum block_engine io_engine;
     enum config_net net;
+    enum config_card card;
     struct net_forward forwards[CONFIG_FORWARDS];
     unsigned forward_count;
     uint8_t mac[6];

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "casement/bytes.h"
+#include "casement/e1000e.h"
 #include "casement/log.h"
 #include "casement/pci.h"
 #include "casement/usb.h"
@@ -134,7 +135,7 @@ static int create_network(struct machine *m, struct error *error)
 {
     const struct net_user_options user = {
         .forwards = m->config->forwards, .forward_count = m->config->forward_count, .host_name = m->config->name};
-    struct virtio_net_options card = {.slot = SLOT_NETWORK, .counters = &m->net_counters};
+    struct net_card_options card = {.slot = SLOT_NETWORK, .counters = &m->net_counters};
     int failed;
 
     if (m->config->net == CONFIG_NET_NONE)
@@ -144,7 +145,8 @@ static int create_network(struct machine *m, struct error *error)
         return failed;
     card.backend = m->net;
     memcpy(card.mac, m->config->mac, sizeof card.mac);
-    return virtio_net_create(&m->board, &card, error);
+    return m->config->card == CONFIG_CARD_E1000E ? e1000e_create(&m->board, &card, error)
+                                                 : virtio_net_create(&m->board, &card, error);
 }
 
 static int create_firmware(struct machine *m, struct error *error)

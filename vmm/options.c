@@ -60,6 +60,8 @@ static const struct option options[] = {
     {.name = "io-engine", .metavar = "auto|io_uring|threads", .fallback = "auto", CHOICE_OF(io_engine, "auto|io_uring|threads"),
      .help = "how disks are read and written, unless a disk says it"},
     {.name = "net", .metavar = "user|none", .fallback = "user", CHOICE_OF(net, "user|none"), .help = "network: user mode (needs no privilege) or none"},
+    {.name = "net-card", .metavar = "virtio|e1000e", .fallback = "virtio", CHOICE_OF(card, "virtio|e1000e"),
+     .help = "what the network card is: virtio (fastest), or an Intel 82574L, which Windows drives with what is on its medium"},
     {.name = "forward", .metavar = "[ADDRESS:]HOSTPORT:GUESTPORT[/udp]", .type = SPECIAL, .apply = config_add_forward, .repeats = true,
      .help = "lead a port of the host (127.0.0.1 unless ADDRESS says) into the guest"},
     {.name = "mac", .metavar = "ADDRESS", .type = SPECIAL, .apply = config_set_mac, .derived = "from the UUID", .show = config_show_mac,

@@ -56,7 +56,7 @@ struct net_state {
 struct card {
     struct device device;
     struct virtio *virtio;
-    struct virtio_net_options options;
+    struct net_card_options options;
     struct loop *loop;
     struct loop_task more;
     bool attached;
@@ -65,12 +65,6 @@ struct card {
     bool merge;
     uint8_t frame[HEADER_BYTES + NET_FRAME_MAX], segment[NET_FRAME_MAX];
 };
-
-static void tally(_Atomic uint64_t *packets, _Atomic uint64_t *bytes, size_t length)
-{
-    atomic_fetch_add_explicit(packets, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(bytes, length, memory_order_relaxed);
-}
 
 /* To the guest. */
 
@@ -139,7 +133,7 @@ static bool receive(void *opaque, const uint8_t *frame, size_t length)
     put_le16(bytes + 10, (uint16_t)count);
     memcpy(bytes + HEADER_BYTES, frame, length);
     if (counters)
-        tally(&counters->received_packets, &counters->received_bytes, length);
+        net_count(&counters->received_packets, &counters->received_bytes, length);
     length += HEADER_BYTES;
     for (unsigned n = 0; n < count; n++) {
         uint32_t written = fill(&chains[n], bytes + done, length - done);
@@ -186,7 +180,7 @@ static void send_chain(struct card *card, const struct virtq_chain *chain)
     if (!length)
         return;
     if (counters)
-        tally(&counters->transmitted_packets, &counters->transmitted_bytes, length - HEADER_BYTES);
+        net_count(&counters->transmitted_packets, &counters->transmitted_bytes, length - HEADER_BYTES);
     type = header[1] & (uint8_t)~GSO_ECN;
     offload = (struct net_offload){.checksum = header[0] & HDR_NEEDS_CSUM,
                                    .checksum_start = get_le16(header + 6),
@@ -348,7 +342,7 @@ static void destroy(struct device *device)
     free(card);
 }
 
-int virtio_net_create(struct board *board, const struct virtio_net_options *options, struct error *error)
+int virtio_net_create(struct board *board, const struct net_card_options *options, struct error *error)
 {
     static const struct device_ops device_ops = {.destroy = destroy};
     static const struct virtio_ops ops = {.config_read = config_read, .start = start, .kicked = kicked, .stop = stop};

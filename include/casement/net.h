@@ -24,6 +24,12 @@ struct net_counters {
 struct net_totals {
     uint64_t received_bytes, received_packets, transmitted_bytes, transmitted_packets;
 };
+/* One more packet, for the card. */
+static inline void net_count(_Atomic uint64_t *packets, _Atomic uint64_t *bytes, size_t length)
+{
+    atomic_fetch_add_explicit(packets, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(bytes, length, memory_order_relaxed);
+}
 static inline void net_totals(const struct net_counters *counters, struct net_totals *totals)
 {
     totals->received_bytes = atomic_load_explicit(&counters->received_bytes, memory_order_relaxed);
@@ -42,6 +48,14 @@ struct net_card {
      */
     bool (*receive)(void *card, const uint8_t *frame, size_t length);
     void *opaque;
+};
+
+/* What a card is made with. */
+struct net_card_options {
+    struct net_backend *backend;   /* stays the caller's, must outlive the card */
+    struct net_counters *counters; /* the same; NULL: nobody wants to know */
+    uint8_t mac[6];
+    int slot; /* of the PCI bus */
 };
 
 struct net_backend_ops {

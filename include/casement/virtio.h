@@ -113,8 +113,7 @@ void virtio_config_changed(struct virtio *virtio);
 
 /* The devices, one line each in machine.c. They add themselves to the board's list. 0, or -errno with a text. */
 struct block;
-struct net_backend;
-struct net_counters;
+struct net_card_options;
 struct error;
 struct virtio_block_options {
     struct block *block; /* stays the caller's, must outlive the device */
@@ -123,13 +122,7 @@ struct virtio_block_options {
     int slot;
 };
 int virtio_block_create(struct board *board, const struct virtio_block_options *options, struct error *error);
-struct virtio_net_options {
-    struct net_backend *backend;   /* stays the caller's, must outlive the device */
-    struct net_counters *counters; /* the same; NULL: nobody wants to know */
-    uint8_t mac[6];
-    int slot;
-};
-int virtio_net_create(struct board *board, const struct virtio_net_options *options, struct error *error);
+int virtio_net_create(struct board *board, const struct net_card_options *options, struct error *error);
 int virtio_rng_create(struct board *board, int slot, struct error *error);
 
 #endif

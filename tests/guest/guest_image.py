@@ -24,7 +24,7 @@ BASE_TOOLS = ["acpidump"]
 LAYERS = {"fio": ["fio"], "pciutils": ["lspci"], "evtest": ["evtest"]}
 # Loaded by themselves when their hardware is there.
 MODULES = ["virtio_pci", "virtio_blk", "virtio_net", "virtio-rng", "virtio_balloon", "virtio_console", "virtio_input",
-           "virtio_gpu", "virtio_scsi", "nvme", "ahci", "xhci_pci", "i2c_i801", "lpc_ich"]
+           "virtio_gpu", "virtio_scsi", "nvme", "ahci", "e1000e", "xhci_pci", "i2c_i801", "lpc_ich"]
 # Loaded by a script that wants them: slow to start, or bound to no bus that is looked at.
 MODULES_ON_DEMAND = ["bochs", "evdev", "psmouse", "button", "efivarfs", "usbhid", "hid-generic", "usb-storage", "uas",
                      "sd_mod", "sr_mod", "cdrom", "vfat", "nls_cp437", "nls_ascii", "isofs", "ext4", "crc32c_generic", "tpm_crb",

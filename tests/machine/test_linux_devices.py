@@ -175,7 +175,8 @@ while True:
 """
 
 
-def test_network_in_and_out(linux, rig, folder):
+@pytest.mark.parametrize("card", ["virtio", "e1000e"])
+def test_network_in_and_out(linux, rig, folder, card):
     megabytes = 64 if os.environ.get("LONG") == "1" else 8
     connections = 1000 if os.environ.get("LONG") == "1" else 50
     (folder / "server.py").write_text(SERVER)
@@ -185,17 +186,20 @@ def test_network_in_and_out(linux, rig, folder):
             assert server.status is None, server.stderr
         port = re.search(r"PORT (\d+)", server.stdout).group(1)
         want = re.search(r"MD5 (\w+)", server.stdout).group(1)
-        script = LEASE + (f"(printf d; sleep 1) | nc 10.0.2.2 {port} >/tmp/data; md5sum /tmp/data; "
+        script = LEASE + ("cat /proc/interrupts; readlink /sys/class/net/eth0/device/driver\n"
+                          f"(printf d; sleep 1) | nc 10.0.2.2 {port} >/tmp/data; md5sum /tmp/data; "
                           f"(printf u; cat /tmp/data) | nc 10.0.2.2 {port}\n"
                           f"i=0; while [ $i -lt {connections} ]; do i=$((i+1)); (printf p; sleep 0) | nc 10.0.2.2 {port} "
                           ">>/tmp/pongs; done; grep -o pong /tmp/pongs | wc -l\n"
                           "echo SERVING; echo from-the-guest | nc -l -p 80 && echo DONE\n")
-        machine = linux("echo BEGIN\n" + script, "--forward", "18080:80", memory="384M")
+        machine = linux("echo BEGIN\n" + script, "--forward", "18080:80", "--net-card", card, memory="384M")
         machine.wait_serial("BEGIN")
         descriptors = machine.resources()[0]
         machine.wait_serial(rf"^{want}", 400)
         machine.wait_serial(rf"^{connections}\r?$", 600)
         machine.wait_serial("SERVING")
+        assert re.search(r"PCI-MSI.*(virtio0-input|eth0-rx)", machine.serial)
+        assert f"drivers/{'e1000e' if card == 'e1000e' else 'virtio_net'}" in machine.serial
         deadline = time.monotonic() + 120
         while (now := machine.resources()[0]) > descriptors:  # closed connections are kept until their peers know it
             assert time.monotonic() < deadline, f"{now} descriptors after {connections} connections, {descriptors} before"
