@@ -1,5 +1,5 @@
 /*
- * Preloaded into the emulator that is the outer machine: makes good three faults of its AMD-V. Works with QEMU 7.2 to
+ * Preloaded into the emulator that is the outer machine: makes good four faults of its AMD-V. Works with QEMU 7.2 to
  * 10.0, which export their symbols for their own modules.
  *
  * An interrupt that comes twice. VMRUN injects an interrupt and leaves its vector behind as the exception that the
@@ -12,6 +12,10 @@
  * An interrupt that never comes. VMRUN adds to the processor's pending interrupts without the big lock, and so may wipe
  * out one that a device or the other processor adds at that instant. So other threads hand theirs to the processor's
  * own thread.
+ *
+ * A processor that sleeps for ever. Now and then one halts, in the outer machine's idle loop, while its global
+ * interrupt flag is clear, which nothing but a #VMEXIT or CLGI does, and KVM sets it again before it goes on; how it
+ * gets there is not known. On hardware no software halts like that, so the flag is set again.
  *
  * An abort. When an inner guest writes CR8 while KVM has an interrupt window open, the emulated CPU raises a virtual
  * interrupt without the lock, and the accelerator's interrupt hook asserts that it is held. So it is taken.
@@ -36,6 +40,9 @@
 /* CPU_INTERRUPT_POLL of an x86 processor: the local APIC is asked what is pending. All that other threads raise. */
 #define INTERRUPT_POLL 0x10
 #define NO_EXCEPTION (-1)
+#define GLOBAL_INTERRUPT 1U /* HF2_GIF_MASK */
+#define LOOK_NS 50000000L
+#define PROCESSORS 64
 
 typedef void (*interrupt_hook)(void *cpu, int mask);
 typedef bool (*tlb_filler)(void *cpu, uint64_t address, int size, int access, int index, bool probe, uintptr_t from);
@@ -43,13 +50,22 @@ typedef bool (*tlb_filler)(void *cpu, uint64_t address, int size, int access, in
 static struct {
     interrupt_hook hook;
     tlb_filler fill;
-    uint32_t exception_at; /* offset of the pending exception in a processor */
+    /* Offsets in a processor: the pending exception, whether it is halted, and a word with the global interrupt flag.
+     */
+    size_t exception_at, halted_at, flags_at;
     bool (*held)(void);
     void (*take)(const char *file, int line);
     void (*give)(void);
     bool (*is_self)(void *cpu);
     void (*run_on)(void *cpu, void (*work)(void *cpu, uint64_t data), uint64_t data);
+    void *(*processor)(int index);
+    void (*kick)(void *cpu);
 } emulator;
+
+static uint32_t *word_at(void *cpu, size_t offset)
+{
+    return (uint32_t *)((char *)cpu + offset);
+}
 
 /* On the processor's own thread, with the lock. */
 static void raise_here(void *cpu, uint64_t mask)
@@ -73,44 +89,64 @@ static void safe_hook(void *cpu, int mask)
 
 static bool fill_and_forget(void *cpu, uint64_t address, int size, int access, int index, bool probe, uintptr_t from)
 {
-    *(int32_t *)((char *)cpu + emulator.exception_at) = NO_EXCEPTION;
+    *word_at(cpu, emulator.exception_at) = (uint32_t)NO_EXCEPTION;
     return emulator.fill(cpu, address, size, access, index, probe, from);
 }
 
-/* cpu_loop_exit_noexc() begins by taking the exception back: movl $-1, offset(%rdi). */
-static bool find_exception(void)
-{
-    static const uint8_t none[] = {0xFF, 0xFF, 0xFF, 0xFF};
-    const uint8_t *code = dlsym(RTLD_DEFAULT, "cpu_loop_exit_noexc");
+/* One field of the description of a processor's state that the emulator has for migration (VMStateField). */
+struct field {
+    const char *name, *hint;
+    size_t offset, size;
+};
 
-    for (int n = 0; code && n < 16; n++)
-        if (code[n] == 0xC7 && code[n + 1] == 0x87 && !memcmp(code + n + 6, none, sizeof none)) {
-            memcpy(&emulator.exception_at, code + n + 2, sizeof emulator.exception_at);
-            return true;
-        }
-    return false;
+static const struct {
+    const char *name;
+    size_t *offset;
+} wanted[] = {
+    {"exception_index", &emulator.exception_at},
+    {"halted", &emulator.halted_at},
+    {"env.hflags2", &emulator.flags_at},
+};
+
+static void find_fields(const struct field *field, uintptr_t low, uintptr_t high)
+{
+    for (size_t n = 0; n < sizeof wanted / sizeof *wanted; n++)
+        if (field->size == sizeof(uint32_t) && (uintptr_t)field->name >= low && (uintptr_t)field->name < high &&
+            !strcmp(field->name, wanted[n].name) && !*wanted[n].offset)
+            *wanted[n].offset = field->offset;
 }
 
-/* Replaces the pointer to the filler in the program's tables of functions, which the loader has made read-only. */
-static int lead_fill(struct dl_phdr_info *info, size_t size, void *found)
+/* Goes over the program's tables, which the loader has made read-only: leads the filler to us, looks for the fields. */
+static int search_program(struct dl_phdr_info *info, size_t size, void *led)
 {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), low = UINTPTR_MAX, high = 0;
 
     (void)size;
     if (*info->dlpi_name) /* the program itself has no name */
         return 0;
+    for (int n = 0; n < info->dlpi_phnum; n++)
+        if (info->dlpi_phdr[n].p_type == PT_LOAD) {
+            uintptr_t start = info->dlpi_addr + info->dlpi_phdr[n].p_vaddr;
+
+            low = start < low ? start : low;
+            high = start + info->dlpi_phdr[n].p_filesz > high ? start + info->dlpi_phdr[n].p_filesz : high;
+        }
     for (int n = 0; n < info->dlpi_phnum; n++) {
         const ElfW(Phdr) *part = &info->dlpi_phdr[n];
         uintptr_t *word = (uintptr_t *)(info->dlpi_addr + part->p_vaddr);
+        uintptr_t *end = word + part->p_filesz / sizeof *word;
 
         if (part->p_type != PT_LOAD || !(part->p_flags & PF_W))
             continue;
-        for (uintptr_t *end = word + part->p_filesz / sizeof *word; word < end; word++)
+        for (; word < end; word++) {
+            if (word + sizeof(struct field) / sizeof *word <= end)
+                find_fields((const struct field *)word, low, high);
             if (*word == (uintptr_t)emulator.fill &&
                 mprotect((void *)((uintptr_t)word & ~(page - 1)), page, PROT_READ | PROT_WRITE) == 0) {
                 *word = (uintptr_t)fill_and_forget;
-                *(bool *)found = true;
+                *(bool *)led = true;
             }
+        }
     }
     return 1;
 }
@@ -143,6 +179,28 @@ static bool wrap(uintptr_t *class)
     return false;
 }
 
+/* A halted processor's thread waits for the lock that is held here. */
+static void *keep_looking(void *unused)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_NS};
+
+    (void)unused;
+    for (;;) {
+        void *cpu;
+
+        nanosleep(&pause, NULL);
+        emulator.take(__FILE__, __LINE__);
+        for (int n = 0; n < PROCESSORS && (cpu = emulator.processor(n)); n++)
+            if (*word_at(cpu, emulator.halted_at) && !(*word_at(cpu, emulator.flags_at) & GLOBAL_INTERRUPT)) {
+                *word_at(cpu, emulator.flags_at) |= GLOBAL_INTERRUPT;
+                emulator.kick(cpu);
+                fprintf(stderr, "emulator_shim: processor %d halted with its global interrupt flag clear\n", n);
+            }
+        emulator.give();
+    }
+    return NULL;
+}
+
 static void *watch_start(void *unused)
 {
     void *(*class_by_name)(const char *) = (void *(*)(const char *))dlsym(RTLD_DEFAULT, "object_class_by_name");
@@ -154,7 +212,7 @@ static void *watch_start(void *unused)
         uintptr_t *class = class_by_name("tcg-accel-ops");
 
         if (class && wrap(class))
-            return NULL;
+            return keep_looking(NULL);
         pause.tv_nsec = STEP_NS;
     }
     fputs("emulator_shim: no interrupt hook found; inner guests may hang or abort the outer machine\n", stderr);
@@ -176,16 +234,21 @@ __attribute__((constructor)) static void start(void)
     emulator.fill = (tlb_filler)dlsym(RTLD_DEFAULT, "x86_cpu_tlb_fill");
     if (!emulator.fill) /* another program, such as a compiler that a test starts */
         return;
-    if (find_exception())
-        dl_iterate_phdr(lead_fill, &led);
-    if (!led)
-        fputs("emulator_shim: the pending exception was not found; inner guests may crash\n", stderr);
+    dl_iterate_phdr(search_program, &led);
+    for (size_t n = 0; n < sizeof wanted / sizeof *wanted; n++)
+        led &= *wanted[n].offset != 0;
+    if (!led) {
+        fputs("emulator_shim: this emulator is not known; inner guests may crash or hang\n", stderr);
+        return;
+    }
+    emulator.processor = (void *(*)(int))dlsym(RTLD_DEFAULT, "qemu_get_cpu");
+    emulator.kick = (void (*)(void *))dlsym(RTLD_DEFAULT, "qemu_cpu_kick");
     emulator.held = (bool (*)(void))either("bql_locked", "qemu_mutex_iothread_locked");
     emulator.take = (void (*)(const char *, int))either("bql_lock_impl", "qemu_mutex_lock_iothread_impl");
     emulator.give = (void (*)(void))either("bql_unlock", "qemu_mutex_unlock_iothread");
     emulator.is_self = (bool (*)(void *))dlsym(RTLD_DEFAULT, "qemu_cpu_is_self");
     emulator.run_on = (void (*)(void *, void (*)(void *, uint64_t), uint64_t))dlsym(RTLD_DEFAULT, "async_run_on_cpu");
-    if (emulator.held && emulator.take && emulator.give && emulator.is_self && emulator.run_on &&
-        !pthread_create(&thread, NULL, watch_start, NULL))
+    if (emulator.held && emulator.take && emulator.give && emulator.is_self && emulator.run_on && emulator.processor &&
+        emulator.kick && !pthread_create(&thread, NULL, watch_start, NULL))
         pthread_detach(thread);
 }

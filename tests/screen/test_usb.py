@@ -15,7 +15,9 @@ KEYS = {name: name.upper() for name in [*"abcdefghijklmnopqrstuvwxyz0123456789",
 KEYS |= {"minus": "MINUS", "=": "EQUAL", "[": "LEFTBRACE", "]": "RIGHTBRACE", "\\": "BACKSLASH", ";": "SEMICOLON",
          "'": "APOSTROPHE", "`": "GRAVE", ",": "COMMA", ".": "DOT", "/": "SLASH", "ctrl": "LEFTCTRL", "alt": "LEFTALT",
          "shift": "LEFTSHIFT", "win": "LEFTMETA", "rightctrl": "RIGHTCTRL", "altgr": "RIGHTALT", "rightshift": "RIGHTSHIFT",
-         "menu": "COMPOSE", "print": "SYSRQ"}
+         "menu": "COMPOSE", "print": "SYSRQ", "rightwin": "RIGHTMETA", "102nd": "102ND", "kpdot": "KPDOT", "kpenter": "KPENTER",
+         "kpplus": "KPPLUS", "kpminus": "KPMINUS", "kpmultiply": "KPASTERISK", "kpdivide": "KPSLASH"}
+KEYS |= {f"kp{n}": f"KP{n}" for n in range(10)}
 BUTTONS = {1: "LEFT", 2: "RIGHT", 4: "MIDDLE", 8: "SIDE", 16: "EXTRA"}
 POINTER_EVENTS = 10000
 
