@@ -139,6 +139,21 @@ void nvme_release(struct nvme *nvme, unsigned cqid)
     nvme->outstanding[cqid]--;
 }
 
+/* The place of the next completion, which is taken; NULL when a reset has been asked for: nobody is told any more. */
+static uint8_t *take_place(struct nvme *nvme, struct nvme_cq *cq)
+{
+    uint32_t at = cq->tail;
+    bool told;
+
+    /* The tail first: a driver that polls may answer with the head's doorbell at once. */
+    pthread_mutex_lock(&nvme->lock);
+    told = !nvme->closing && !nvme->reset_due;
+    if (told)
+        cq->tail = next(at, cq->size);
+    pthread_mutex_unlock(&nvme->lock);
+    return told ? memory_at(nvme->board->memory, cq->base + (uint64_t)at * COMPLETION_BYTES, COMPLETION_BYTES) : NULL;
+}
+
 void nvme_complete(struct nvme *nvme, unsigned sqid, uint16_t cid, uint32_t dw0, uint16_t status)
 {
     const struct nvme_sq *sq = &nvme->state.sq[sqid];
@@ -146,18 +161,12 @@ void nvme_complete(struct nvme *nvme, unsigned sqid, uint16_t cid, uint32_t dw0,
     uint8_t *entry;
 
     nvme_release(nvme, sq->cqid);
-    if (nvme->closing)
-        return;
-    entry = memory_at(nvme->board->memory, cq->base + (uint64_t)cq->tail * COMPLETION_BYTES, COMPLETION_BYTES);
+    entry = take_place(nvme, cq);
     if (!entry)
-        return; /* it was there when the queue was made */
+        return;
     put_le32(entry, dw0);
     put_le32(entry + 4, 0);
     put_le32(entry + 8, (uint32_t)sqid << 16 | sq->head);
-    /* The tail first: a driver that polls may answer with the head's doorbell at once. */
-    pthread_mutex_lock(&nvme->lock);
-    cq->tail = next(cq->tail, cq->size);
-    pthread_mutex_unlock(&nvme->lock);
     /* The phase bit makes it the driver's, so it comes last. */
     __atomic_store_n((uint32_t *)(void *)(entry + 12),
                      htole32((uint32_t)status << 17 | (uint32_t)cq->phase << 16 | cid), __ATOMIC_RELEASE);

@@ -96,23 +96,29 @@ void host_poke(struct host *host, uint64_t at, unsigned size, uint64_t value)
     put_le(host_memory(host, at, size), size, value);
 }
 
+struct settling {
+    struct nvme *nvme;
+    bool again;
+};
+
+/* On the controller's thread, so that no work is half done when it looks. */
 static void drain(void *opaque)
 {
-    nvme_drain(opaque);
+    struct settling *settling = opaque;
+
+    nvme_drain(settling->nvme);
+    pthread_mutex_lock(&settling->nvme->lock);
+    settling->again = settling->nvme->woken;
+    pthread_mutex_unlock(&settling->nvme->lock);
 }
 
-/* Work is done in the order of posting, so when nothing is posted behind a drain, nothing is left. */
 void host_settle(struct host *host)
 {
-    struct nvme *nvme = nvme_of(host);
-    bool woken = true;
+    struct settling settling = {.nvme = nvme_of(host), .again = true};
 
-    for (unsigned n = 0; woken; n++) {
+    for (unsigned n = 0; settling.again; n++) {
         assert_true(n < 100000);
-        loop_call(nvme->loop, drain, nvme);
-        pthread_mutex_lock(&nvme->lock);
-        woken = nvme->woken;
-        pthread_mutex_unlock(&nvme->lock);
+        loop_call(settling.nvme->loop, drain, &settling);
     }
 }
 
