@@ -38,6 +38,8 @@ static void move_head(struct nvme *nvme, struct nvme_cq *cq, uint32_t head)
         nvme_event_raise(nvme, EVENT_DOORBELL_VALUE);
         return;
     }
+    if (head == cq->head)
+        return; /* no news, so nobody is woken who would look again, and again */
     cq->head = head;
     nvme_update_pin(nvme);
     if (nvme->stalled)
