@@ -112,24 +112,27 @@ static uint32_t room(const struct nvme *nvme, unsigned cqid)
     return cq->size - 1 - distance(cq->head, cq->tail, cq->size);
 }
 
+static bool has_room(struct nvme *nvme, unsigned cqid)
+{
+    bool found;
+
+    pthread_mutex_lock(&nvme->lock);
+    found = nvme->outstanding[cqid] < room(nvme, cqid);
+    nvme->stalled |= !found;
+    pthread_mutex_unlock(&nvme->lock);
+    return found;
+}
+
 /* A shadowed head moves in memory, and is looked at when there seems to be no room. */
 bool nvme_reserve(struct nvme *nvme, unsigned cqid)
 {
-    bool found = false;
+    bool found = has_room(nvme, cqid);
 
-    for (unsigned look = 0; look < 3 && !found; look++) {
-        pthread_mutex_lock(&nvme->lock);
-        found = nvme->outstanding[cqid] < room(nvme, cqid);
-        nvme->stalled |= !found;
-        pthread_mutex_unlock(&nvme->lock);
-        if (found || !shadowed(nvme, cqid))
-            break;
-        if (look == 0)
+    if (!found && shadowed(nvme, cqid)) {
+        take_shadow(nvme, cqid, true);
+        if (nvme_shadow_ask(nvme, cqid, true))
             take_shadow(nvme, cqid, true);
-        else if (look == 1 && nvme_shadow_ask(nvme, cqid, true))
-            take_shadow(nvme, cqid, true);
-        else
-            break;
+        found = has_room(nvme, cqid);
     }
     if (found)
         nvme->outstanding[cqid]++;

@@ -61,10 +61,10 @@ bool nvme_shadow_ask(struct nvme *nvme, unsigned queue, bool completion)
 void nvme_shadow_place(struct nvme *nvme, unsigned sqid)
 {
     struct vm *vm = nvme->board->vm;
-    bool wanted = nvme->state.shadowed && sqid > 0 && nvme->state.sq[sqid].size && nvme->bar_address != PCI_NO_ADDRESS;
+    bool wanted = nvme->state.shadowed && nvme->state.sq[sqid].size && nvme->bar_address != PCI_NO_ADDRESS;
     uint64_t at = wanted ? nvme->bar_address + DOORBELLS_AT + place_of(sqid, false) : PCI_NO_ADDRESS;
 
-    if (nvme->ioeventfd_at[sqid] == at)
+    if (sqid == 0 || nvme->ioeventfd_at[sqid] == at)
         return;
     if (nvme->ioeventfd_at[sqid] != PCI_NO_ADDRESS)
         vm->ops->ioeventfd(vm, BUS_MMIO, nvme->ioeventfd_at[sqid], 4, NULL, nvme->kick.fd, false);

@@ -247,7 +247,7 @@ bool host_completion(struct host *host, unsigned cqid, struct host_completion *c
 struct host_completion host_run(struct host *host, unsigned sqid, const struct host_command *command)
 {
     uint16_t cid = host_submit(host, sqid, command);
-    struct host_completion completion;
+    struct host_completion completion = {0};
 
     host_ring(host, sqid);
     host_settle(host);
