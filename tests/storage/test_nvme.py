@@ -2,6 +2,7 @@
 import os
 import re
 
+import guest_image
 import pytest
 
 LONG = os.environ.get("LONG") == "1"
@@ -127,3 +128,14 @@ def test_other_ways_of_interrupts(linux, image, options):
     assert machine.guest_status(600) == 0
     assert machine.wait_end() == 0
     assert not trouble(machine), trouble(machine)
+
+
+def test_firmware_starts_from_it(casement, initrd, folder):
+    """Firmware's driver polls and has queues of two entries; Linux takes the controller over from it."""
+    disk = guest_image.boot_disk(folder / "disk", initrd("ls /dev/nvme0n1; dmesg | grep -i nvme"),
+                                 "console=ttyS0 quiet")
+    machine = casement("--memory", "512M", "--cpus", "2", "--disk", f"{disk},bus=nvme,queues=2,readonly")
+    assert machine.guest_status(500) == 0
+    assert machine.wait_end() == 0
+    assert "/dev/nvme0n1" in machine.serial and not trouble(machine)
+    disk.unlink()

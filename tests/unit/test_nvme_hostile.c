@@ -366,6 +366,20 @@ static void options_are_checked(void **state)
     fake_destroy(fake);
 }
 
+/* All of it is undone when there is no place for it on the bus. */
+static void a_slot_that_is_taken(void **state)
+{
+    struct host *host = host_create(NULL);
+    struct nvme_options options = {.block = host->block, .slot = NVME_SLOT, .serial = "second", .queues = 1};
+    struct error error = {""};
+
+    (void)state;
+    assert_true(nvme_create(&host->fake->board, &options, &error) < 0);
+    assert_non_null(strstr(error.text, "nvme: no room"));
+    check_alive(host);
+    host_destroy(host);
+}
+
 static void all_queues_at_once(void **state)
 {
     struct host *host = host_create(&(struct host_setup){.queues = 64});
@@ -395,6 +409,7 @@ int main(void)
         cmocka_unit_test(registers_at_every_size_and_edge),
         cmocka_unit_test(garbage_for_commands),
         cmocka_unit_test(options_are_checked),
+        cmocka_unit_test(a_slot_that_is_taken),
         cmocka_unit_test(all_queues_at_once),
     };
 
