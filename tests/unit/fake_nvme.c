@@ -129,9 +129,9 @@ void host_on_loop(struct host *host, void (*run)(void *opaque), void *opaque)
     loop_call(nvme_of(host)->loop, run, opaque);
 }
 
-void host_fetch_now(struct host *host)
+void host_work_now(struct host *host)
 {
-    nvme_queues_run(nvme_of(host));
+    nvme_of(host)->work.run(nvme_of(host));
 }
 
 static void count_unused(void *opaque)

@@ -120,8 +120,8 @@ uint8_t *host_memory(struct host *host, uint64_t at, size_t length);
 void host_settle(struct host *host);
 /* Runs it on the controller's thread, as the controller's work does. */
 void host_on_loop(struct host *host, void (*run)(void *opaque), void *opaque);
-/* Fetches what waits and hands it to the disk, on the controller's thread: then it is in flight. */
-void host_fetch_now(struct host *host);
+/* On the controller's thread: does at once what has been noted, so that what it fetches is in flight on return. */
+void host_work_now(struct host *host);
 /* Requests that are in nobody's hands. */
 unsigned host_unused_requests(struct host *host);
 /* Waits for CSTS.RDY to be as said. */

@@ -445,21 +445,32 @@ static void an_identifier_in_flight_twice(void **state)
     host_destroy(host);
 }
 
+struct reset_seen {
+    struct host *host;
+    unsigned in_flight, unused;
+    uint64_t status;
+};
+
 /* On the controller's thread: so many reads are in the host's hands, and then CC.EN falls. */
 static void reset_with_reads_in_flight(void *opaque)
 {
-    struct host *host = opaque;
+    struct reset_seen *seen = opaque;
 
     for (unsigned id = 1; id <= 2; id++)
-        host_ring(host, id);
-    host_fetch_now(host);
-    host_put(host, R_CC, 4, 0);
+        host_ring(seen->host, id);
+    host_work_now(seen->host);
+    seen->in_flight = 512 - host_unused_requests(seen->host);
+    host_put(seen->host, R_CC, 4, 0);
+    host_work_now(seen->host);
+    seen->status = host_get(seen->host, R_CSTS, 4);
+    seen->unused = host_unused_requests(seen->host);
 }
 
 static void reset_cancels_what_is_in_flight(void **state)
 {
     struct host *host = host_create(NULL);
     struct host_command read = host_transfer(N_READ, 0, 8, M_DATA, 0);
+    struct reset_seen seen = {.host = host};
     struct host_completion completion;
 
     (void)state;
@@ -472,20 +483,47 @@ static void reset_cancels_what_is_in_flight(void **state)
             host_submit(host, 1, &read);
             host_submit(host, 2, &read);
         }
-        host_on_loop(host, reset_with_reads_in_flight, host);
-        if (round & 1) { /* a driver that does not wait */
-            host->cq[0] = (struct host_queue){.size = 16, .phase = 1};
-            host_put(host, R_CC, 4, CC_ON);
-            host_wait_ready(host, true);
-        } else {
-            host_wait_ready(host, false);
-        }
+        host_on_loop(host, reset_with_reads_in_flight, &seen);
+        assert_true(seen.in_flight > 0);
+        assert_int_equal(seen.status, 0);
+        assert_int_equal(seen.unused, 512); /* when CSTS.RDY has fallen nothing is in flight */
+        host_wait_ready(host, false);
         for (unsigned id = 1; id <= 2; id++)
             assert_false(host_peek_completion(host, id, &completion));
         assert_int_equal(host_unused_requests(host), 512);
         memset(host_memory(host, M_DATA, 4096), 0x3C, 4096);
         host_settle(host);
         assert_int_equal(host_peek(host, M_DATA, 1), 0x3C); /* nothing comes late */
+    }
+    host_destroy(host);
+}
+
+/* CC.EN falls and rises while reads are in flight, and nobody looks at CSTS between. */
+static void reset_without_patience(void **state)
+{
+    struct host *host = host_create(NULL);
+    struct host_command read = host_transfer(N_READ, 0, 8, M_DATA, 0);
+    struct host_completion completion;
+
+    (void)state;
+    for (unsigned round = 0; round < 20; round++) {
+        host_start(host, 16, true);
+        host_io_queues(host, 1, 64);
+        for (unsigned n = 0; n < 63; n++)
+            host_submit(host, 1, &read);
+        host_ring(host, 1);
+        host_put(host, R_CC, 4, 0);
+        host_put(host, R_CC, 4, CC_ON);
+        host_wait_ready(host, true);
+        host->sq[0] = (struct host_queue){.size = 16};
+        host->cq[0] = (struct host_queue){.size = 16, .phase = 1};
+        memset(host_memory(host, M_ACQ, 256), 0, 256);
+        assert_int_equal(host_identify(host, 1, 0), 0);
+        while (host_peek_completion(host, 1, &completion)) /* what ended before CC.EN fell */
+            assert_int_equal(completion.status, 0);
+        host_io_queues(host, 1, 64);
+        assert_int_equal(host_status(host, 1, &read), 0);
+        assert_int_equal(host_unused_requests(host), 512);
     }
     host_destroy(host);
 }
@@ -521,9 +559,9 @@ static void delete_with_reads_in_flight(void *opaque)
     struct host *host = opaque;
 
     host_ring(host, 1);
-    host_fetch_now(host);
+    host_work_now(host);
     host_ring(host, 0);
-    host_fetch_now(host);
+    host_work_now(host);
 }
 
 static void deleting_a_queue_ends_its_commands_first(void **state)
@@ -572,6 +610,7 @@ int main(void)
         cmocka_unit_test(more_commands_than_requests),
         cmocka_unit_test(an_identifier_in_flight_twice),
         cmocka_unit_test(reset_cancels_what_is_in_flight),
+        cmocka_unit_test(reset_without_patience),
         cmocka_unit_test(system_reset_with_reads_in_flight),
         cmocka_unit_test(deleting_a_queue_ends_its_commands_first),
     };
