@@ -11,7 +11,7 @@
 #include "casement/bytes.h"
 
 #define DEEDS 400U
-#define ENTRIES 16U
+#define ENTRIES_MAX 128U
 #define PAIRS 2U
 #define RAM (64 * MiB)
 
@@ -20,6 +20,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct input {
     const uint8_t *at;
     size_t left;
+    /* Of the controller's lives: */
+    unsigned entries;
+    bool messages;
 };
 
 static uint8_t byte(struct input *input)
@@ -66,7 +69,7 @@ static void admin_command(struct host *host, struct input *input)
     case A_CREATE_CQ:
     case A_CREATE_SQ:
         command.prp1 = command.opcode == A_CREATE_CQ ? M_CQ(queue) : M_SQ(queue);
-        command.dw10 = (ENTRIES - 1) << 16 | queue;
+        command.dw10 = (input->entries - 1) << 16 | queue;
         command.dw11 = (byte(input) % 6U) << 16 | 3;
         break;
     case A_DOORBELL_BUFFERS:
@@ -104,7 +107,7 @@ static void io_command(struct host *host, struct input *input, unsigned queue)
 
     if (command.opcode == N_DATASET) {
         command.dw10 = length;
-        command.dw11 = 4;
+        command.dw11 = choice & 0x80 ? 0 : 4;
     }
     if (choice % 17 == 0) {
         command.opcode = byte(input);
@@ -128,10 +131,10 @@ static void poke(struct host *host, struct input *input)
         host_poke(host, M_LISTS + (byte(input) & ~7U), 8, value);
 }
 
-static void live(struct host *host)
+static void live(struct host *host, const struct input *input)
 {
-    host_start(host, ENTRIES, true);
-    host_io_queues(host, PAIRS, ENTRIES);
+    host_start(host, input->entries, input->messages);
+    host_io_queues(host, PAIRS, input->entries);
 }
 
 static void configure(struct host *host, struct input *input)
@@ -139,6 +142,10 @@ static void configure(struct host *host, struct input *input)
     static const uint32_t values[] = {0, CC_ON, CC_ON | 1U << 14, CC_ON | 2U << 14, 1U << 14, CC_ON | 1U << 7};
     uint8_t choice = byte(input);
 
+    if (choice >= 0xF0) { /* admin queues of another place and size, or none */
+        host_put(host, R_AQA, 4, word(input));
+        host_put(host, choice & 1 ? R_ASQ : R_ACQ, 8, place(input));
+    }
     host_put(host, R_CC, 4, choice == 0xFF ? word(input) : values[choice % ARRAY_SIZE(values)]);
 }
 
@@ -146,7 +153,7 @@ static void take(struct host *host, unsigned queue)
 {
     struct host_completion completion;
 
-    for (unsigned n = 0; n < ENTRIES && host_completion(host, queue, &completion); n++)
+    for (unsigned n = 0; n < ENTRIES_MAX && host_completion(host, queue, &completion); n++)
         continue;
 }
 
@@ -173,7 +180,7 @@ static void deed(struct host *host, struct input *input)
         host_ring(host, queue);
         break;
     case 7:
-        host_put(host, R_TAIL(byte(input) % 6), 4, byte(input) % (ENTRIES + 2));
+        host_put(host, R_TAIL(byte(input) % 6), 4, byte(input) % (input->entries + 2));
         break;
     case 8:
     case 9:
@@ -181,13 +188,13 @@ static void deed(struct host *host, struct input *input)
         take(host, queue);
         break;
     case 10:
-        host_put(host, R_HEAD(byte(input) % 6), 4, byte(input) % (ENTRIES + 2));
+        host_put(host, R_HEAD(byte(input) % 6), 4, byte(input) % (input->entries + 2));
         break;
     case 11:
         configure(host, input);
         break;
     case 12:
-        live(host);
+        live(host, input);
         break;
     case 13:
         host_put(host, (unsigned)word(input) % 0x3FF9, 1U << byte(input) % 4, word(input));
@@ -196,7 +203,7 @@ static void deed(struct host *host, struct input *input)
         poke(host, input);
         break;
     default: /* shadow doorbells: the place in memory, then the doorbell */
-        host_poke(host, M_SHADOWS + (byte(input) % 6U) * 4, 4, byte(input) % (ENTRIES + 2));
+        host_poke(host, M_SHADOWS + (byte(input) % 6U) * 4, 4, byte(input) % (input->entries + 2));
         host_put(host, R_TAIL(1 + queue % PAIRS), 4, 0);
     }
 }
@@ -204,18 +211,21 @@ static void deed(struct host *host, struct input *input)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct host *host;
-    struct input input = {data, size};
+    struct input input = {.at = data, .left = size};
+    uint8_t kind = byte(&input);
 
+    input.entries = kind & 7 ? 1U << (kind & 7) : 16; /* 2 to 128 */
+    input.messages = kind & 8;
     if (!host)
         host = host_create(&(struct host_setup){.folder = "/dev/shm"});
     board_reset(&host->fake->board);
     memset(host_memory(host, M_LISTS, 0x300000), 0, 0x300000);
     memset(host_memory(host, M_DATA, 0x20000), 0, 0x20000);
-    live(host);
+    live(host, &input);
     for (unsigned n = 0; n < DEEDS && input.left; n++)
         deed(host, &input);
     host_settle(host);
-    live(host);
+    live(host, &input);
     if (host_unused_requests(host) != 512 || host_get(host, R_CSTS, 4) != 1)
         abort();
     return 0;
