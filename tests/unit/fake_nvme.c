@@ -134,6 +134,14 @@ void host_work_now(struct host *host)
     nvme_of(host)->work.run(nvme_of(host));
 }
 
+bool host_drain_now(struct host *host)
+{
+    struct settling settling = {.nvme = nvme_of(host)};
+
+    drain(&settling);
+    return settling.again;
+}
+
 static void count_unused(void *opaque)
 {
     struct host *host = opaque;

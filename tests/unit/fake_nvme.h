@@ -122,6 +122,8 @@ void host_settle(struct host *host);
 void host_on_loop(struct host *host, void (*run)(void *opaque), void *opaque);
 /* On the controller's thread: does at once what has been noted, so that what it fetches is in flight on return. */
 void host_work_now(struct host *host);
+/* On the controller's thread: waits for the disk. Whether that has made new work. */
+bool host_drain_now(struct host *host);
 /* Requests that are in nobody's hands. */
 unsigned host_unused_requests(struct host *host);
 /* Waits for CSTS.RDY to be as said. */

@@ -392,15 +392,23 @@ static void a_full_completion_queue_is_waited_for(void **state)
     host_destroy(host);
 }
 
+struct shortage {
+    struct host *host;
+    unsigned unused;
+    bool resumed;
+};
+
 /* On the controller's thread, so that nothing ends before all requests are taken: three rounds of three bursts. */
 static void take_all_requests(void *opaque)
 {
-    struct host *host = opaque;
+    struct shortage *shortage = opaque;
 
     for (unsigned id = 1; id <= 3; id++)
-        host_ring(host, id);
+        host_ring(shortage->host, id);
     for (unsigned n = 0; n < 4; n++)
-        host_work_now(host);
+        host_work_now(shortage->host);
+    shortage->unused = host_unused_requests(shortage->host);
+    shortage->resumed = host_drain_now(shortage->host);
 }
 
 /* More commands than there are requests, from several queues: what has to wait goes on when others have ended. */
@@ -408,6 +416,7 @@ static void more_commands_than_requests(void **state)
 {
     struct host *host = host_create(NULL);
     struct host_command read = host_transfer(N_READ, 0, 1, M_DATA, 0);
+    struct shortage shortage = {.host = host};
     struct host_completion completion;
     unsigned seen = 0;
 
@@ -417,7 +426,9 @@ static void more_commands_than_requests(void **state)
     for (unsigned n = 0; n < 1023; n++)
         for (unsigned id = 1; id <= 3; id++)
             host_submit(host, id, &read);
-    host_on_loop(host, take_all_requests, host);
+    host_on_loop(host, take_all_requests, &shortage);
+    assert_int_equal(shortage.unused, 0);
+    assert_true(shortage.resumed);
     host_settle(host);
     for (unsigned id = 1; id <= 3; id++)
         while (host_completion(host, id, &completion))
