@@ -21,7 +21,7 @@ from debian_kernel import find_kernel, module_bytes  # noqa: E402
 HERE = TREE / "tests/guest"
 BUILD = TREE / "build/guest"
 BASE_TOOLS = ["acpidump"]
-LAYERS = {"fio": ["fio"], "pciutils": ["lspci"], "evtest": ["evtest"]}
+LAYERS = {"fio": ["fio"], "pciutils": ["lspci"], "evtest": ["evtest"], "nvme": ["nvme", "smartctl"]}
 # Loaded by themselves when their hardware is there.
 MODULES = ["virtio_pci", "virtio_blk", "virtio_net", "virtio-rng", "virtio_balloon", "virtio_console", "virtio_input",
            "virtio_gpu", "virtio_scsi", "nvme", "ahci", "e1000e", "xhci_pci", "i2c_i801", "lpc_ich"]

@@ -1,0 +1,28 @@
+/*
+ * An NVM Express 1.4 controller with one namespace (NVM Express 1.4; platform contract 6.3): what Windows' stornvme,
+ * firmware and Linux drive without a driver of ours.
+ */
+#ifndef CASEMENT_NVME_H
+#define CASEMENT_NVME_H
+
+#include "casement/board.h"
+#include "casement/error.h"
+
+#define NVME_QUEUES_MAX 64U
+
+struct block;
+
+struct nvme_options {
+    struct block *block; /* stays the caller's, must outlive the device; blocks of 512 bytes */
+    int slot;            /* PCI slot, or negative for any */
+    char serial[21];     /* at most 20 printable characters; the namespace's identifiers are made from it, so that a
+                            system finds its disk again wherever it is plugged. Must not be empty. */
+    const char *model;   /* at most 40 characters, copied; NULL: ours */
+    unsigned queues;     /* I/O queue pairs that a driver can have: 1 to NVME_QUEUES_MAX */
+};
+
+/* Makes the controller with a thread of its own and puts it on the board, which resets and frees it. 0, or -errno with
+ * a text. Before the guest runs. */
+int nvme_create(struct board *board, const struct nvme_options *options, struct error *error);
+
+#endif
