@@ -58,10 +58,10 @@ struct scsi_request {
     void *opaque;
     /* The result: */
     uint8_t status;
-    int failed;                       /* -EFAULT: the buffers are not guest RAM; otherwise 0 */
-    uint8_t sense[SCSI_SENSE_BYTES];  /* fixed format, when status is SCSI_CHECK_CONDITION */
-    enum scsi_data moved_where;       /* which way the command moves data */
-    uint64_t moved;                   /* bytes moved */
+    int failed;                      /* -EFAULT: the buffers are not guest RAM; otherwise 0 */
+    uint8_t sense[SCSI_SENSE_BYTES]; /* fixed format, when status is SCSI_CHECK_CONDITION */
+    enum scsi_data moved_where;      /* which way the command moves data */
+    uint64_t moved;                  /* bytes moved */
     /* The unit's own: */
     struct scsi_unit *unit;
     bool flush_after;
