@@ -172,10 +172,10 @@ static int plug(struct port *port, enum port_kind kind, struct error *error)
 
 int ahci_add_disk(struct ahci *ahci, struct block *block, const char *serial, struct error *error)
 {
-    struct port *port;
+    struct port *port = NULL;
     int failed = port_create(ahci, &port, error);
 
-    if (failed < 0)
+    if (!port)
         return failed;
     port->disk.block = block;
     snprintf(port->disk.serial, sizeof port->disk.serial, "%s", serial);
@@ -196,10 +196,10 @@ int ahci_add_cdrom(struct ahci *ahci, struct block *medium, struct error *error)
                                                 .vendor = "Casement",
                                                 .product = "DVD-ROM",
                                                 .serial = ""};
-    struct port *port;
+    struct port *port = NULL;
     int failed = port_create(ahci, &port, error);
 
-    if (failed < 0)
+    if (!port)
         return failed;
     port->cdrom = scsi_create(&options, port->loop);
     failed =
