@@ -9,7 +9,8 @@
 #define STEP_BYTES (4 * MiB) /* of one request */
 #define COPY_IOVECS 16U
 
-static int64_t copy(struct scatter *scatter, uint8_t *data, size_t length, bool put)
+/* One of from and to is NULL: the scatter is that. */
+static int64_t copy(struct scatter *scatter, const uint8_t *from, uint8_t *to, size_t length)
 {
     struct iovec iov[COPY_IOVECS];
     size_t moved = 0;
@@ -20,10 +21,10 @@ static int64_t copy(struct scatter *scatter, uint8_t *data, size_t length, bool 
         if (count <= 0)
             return count < 0 ? count : (int64_t)moved;
         for (int n = 0; n < count; n++) {
-            if (put)
-                memcpy(iov[n].iov_base, data + moved, iov[n].iov_len);
+            if (from)
+                memcpy(iov[n].iov_base, from + moved, iov[n].iov_len);
             else
-                memcpy(data + moved, iov[n].iov_base, iov[n].iov_len);
+                memcpy(to + moved, iov[n].iov_base, iov[n].iov_len);
             moved += iov[n].iov_len;
         }
     }
@@ -32,12 +33,12 @@ static int64_t copy(struct scatter *scatter, uint8_t *data, size_t length, bool 
 
 int64_t scatter_put(struct scatter *scatter, const void *from, size_t length)
 {
-    return copy(scatter, (uint8_t *)(uintptr_t)from, length, true);
+    return copy(scatter, from, NULL, length);
 }
 
 int64_t scatter_get(struct scatter *scatter, void *to, size_t length)
 {
-    return copy(scatter, to, length, false);
+    return copy(scatter, NULL, to, length);
 }
 
 /* What the last request left over stands in front again; its bytes. */

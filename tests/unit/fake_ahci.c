@@ -22,7 +22,7 @@ struct block *ahci_image(char path[64], uint64_t size, bool read_only)
     uint8_t sector[512] = {0};
     int fd;
 
-    strcpy(path, "build/ahci-XXXXXX");
+    snprintf(path, 64, "build/ahci-XXXXXX");
     fd = mkstemp(path);
     assert_true(fd >= 0);
     assert_int_equal(ftruncate(fd, (off_t)size), 0);
