@@ -1,6 +1,7 @@
 """AHCI: Debian's own drivers on disks and CD-ROM drives, and firmware that starts from each."""
 import hashlib
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def image(folder):
 @pytest.mark.parametrize("cpus", [1, 4] if LONG else [1])
 def test_disk_under_verification(linux, rig, cpus, engine):
     path = rig.shell("f=$(mktemp /tmp/disk.XXXXXX); truncate -s 64M $f; echo $f").stdout.strip()
-    script = ("cat /sys/block/sda/device/queue_depth; dmesg | grep -i ata1\n"
+    script = ("dmesg | grep -i ata1\n"
               "fio --name=v --filename=/dev/sda --rw=randwrite --bsrange=512-64k --bs_unaligned=0 --blockalign=512 "
               "--size=12M --direct=1 --ioengine=libaio --iodepth=32 --verify=crc32c --verify_fatal=1 --fsync=64 "
               "--output-format=terse >/tmp/fio || { cat /tmp/fio; dmesg | tail -50; exit 1; }\n"
@@ -65,12 +66,12 @@ def test_disc_reads_back(linux, rig, image):
     spare = rig.shell("f=$(mktemp /tmp/disk.XXXXXX); truncate -s 8M $f; echo $f").stdout.strip()
     script = ("until [ -b /dev/sr0 ]; do sleep 0.1; done; md5sum /dev/sr0; cat /proc/sys/dev/cdrom/info\n"
               "! dd if=/dev/zero of=/dev/sr0 bs=2k count=1 2>/dev/null || exit 3\n"
-              "eject /dev/sr0; dd if=/dev/sr0 bs=2k count=1 of=/dev/null 2>/dev/null && exit 4\n"
-              "eject -t /dev/sr0; md5sum /dev/sr0 | sed s/sr0/again/\n")
+              "dmesg | grep -iE 'ata[0-9].*(error|exception|failed)' && exit 4\n"
+              "[ $(cat /sys/block/sda/device/vendor) = ATA ]\n")
     machine = linux(script, *disk(spare), *disc(path))
     assert machine.guest_status(3000 if LONG else 300) == 0
-    assert machine.serial.count(checksum) == 2
-    assert "SN-42" not in machine.serial
+    assert f"{checksum}  /dev/sr0" in machine.serial
+    assert re.search(r"Can read DVD:\s+1", machine.serial)
     assert machine.wait_end() == 0
     rig.shell(f"rm {spare}")
 
