@@ -263,6 +263,30 @@ static void stop_with_commands_under_way(void **state)
     ahci_driver_destroy(driver);
 }
 
+/* When one queued command fails the drive drops the others: their ends are not told (SATA 13.7). */
+static void an_error_with_commands_under_way(void **state)
+{
+    struct ahci_driver *driver = start();
+
+    (void)state;
+    for (unsigned slot = 0; slot < 9; slot++)
+        slot_fill(driver, DISK, slot,
+                  &(struct ata){.command = 0x60, .lba = slot < 8 ? 8 * slot : UINT32_MAX, .count = 8, .device = 0x40},
+                  M_DATA + 0x1000U * slot, 4096);
+    port_put(driver, DISK, P_SACT, 0x1FF);
+    ahci_hold(driver, DISK, 0x1FF);
+    assert_int_equal(port_get(driver, DISK, P_TFD), 0x1051);
+    assert_int_equal(port_get(driver, DISK, P_IS) & FATAL, 1U << 30);
+    port_put(driver, DISK, P_IS, UINT32_MAX);
+    ahci_release(driver);
+    port_put(driver, DISK, P_CMD, port_get(driver, DISK, P_CMD) & ~1U);
+    port_wait(driver, DISK, P_CMD, 0x8000, 0); /* all have ended */
+    assert_int_equal(port_get(driver, DISK, P_IS), 0);
+    assert_int_equal(port_get(driver, DISK, P_TFD), 0x1051);
+    serves(driver);
+    ahci_driver_destroy(driver);
+}
+
 static void comreset_with_commands_under_way(void **state)
 {
     struct ahci_driver *driver = start();
@@ -381,6 +405,7 @@ int main(void)
         cmocka_unit_test(malformed_commands),
         cmocka_unit_test(every_command),
         cmocka_unit_test(stop_with_commands_under_way),
+        cmocka_unit_test(an_error_with_commands_under_way),
         cmocka_unit_test(comreset_with_commands_under_way),
         cmocka_unit_test(adapter_reset_with_commands_under_way),
         cmocka_unit_test(software_reset_with_commands_under_way),
