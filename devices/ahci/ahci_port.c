@@ -77,6 +77,8 @@ void port_tell_queued(struct port *port)
     state->interrupt_status |= IS_SET_BITS;
     port->queued &= ~port->queued_done;
     port->queued_done = 0;
+    if (port_has_work(port)) /* slots that were issued again meanwhile */
+        port_post(port);
 }
 
 void port_cut_off(struct port *port)

@@ -277,3 +277,13 @@ void ahci_release(struct ahci_driver *driver)
 {
     sem_post(&driver->release);
 }
+
+static void drain(void *opaque)
+{
+    block_queue_drain(opaque);
+}
+
+void ahci_drain(struct ahci_driver *driver)
+{
+    loop_call(driver->ahci->ports[DISK].loop, drain, driver->ahci->ports[DISK].disk.queue);
+}

@@ -109,5 +109,7 @@ unsigned packet_sense(struct ahci_driver *driver);
  * ending. */
 void ahci_hold(struct ahci_driver *driver, unsigned port, uint32_t issue);
 void ahci_release(struct ahci_driver *driver);
+/* Until the image has answered all that the disk has under way. */
+void ahci_drain(struct ahci_driver *driver);
 
 #endif
