@@ -29,7 +29,7 @@ static bool in_range(struct scsi_unit *unit, struct scsi_request *request, const
 {
     uint64_t blocks = scsi_blocks(unit);
 
-    if (range->first <= blocks && range->count <= blocks - range->first && (range->first < blocks || !range->count))
+    if (range->first <= blocks && range->count <= blocks - range->first)
         return true;
     scsi_fail(request, SENSE_ILLEGAL_REQUEST, ASC_OUT_OF_RANGE);
     return false;

@@ -91,10 +91,12 @@ def test_port_reset_under_load(linux, rig):
 
 
 def test_firmware_starts_a_disk(casement, initrd, folder):
-    made = guest_image.boot_disk(folder / "disk", initrd("ls /sys/block\n"), "console=ttyS0 quiet")
+    made = guest_image.boot_disk(folder / "disk", initrd(LOAD + "cat /sys/block/sda/device/model\n"),
+                                 "console=ttyS0 quiet")
     machine = casement("--memory", "512M", *disk(made))
     assert machine.guest_status(500) == 0
-    assert "sda" in machine.serial
+    assert re.search(r"starting Boot.*Sata\(0x0", machine.serial)
+    assert re.search(r"(?m)^Casement disk", machine.serial)
     made.unlink()
 
 

@@ -95,6 +95,7 @@ static void reads(void **state)
     assert_int_equal(packet_run(driver, PACKET(0x28, 0, 0, 0, 3, 0xFF, 0, 0, 1), 2048), GOOD);
     assert_int_equal(sense_of(driver, PACKET(0x28, 0, 0, 0, 3, 0xFF, 0, 0, 2)), 0x52100);
     assert_int_equal(sense_of(driver, PACKET(0xA8, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF)), 0x52100);
+    assert_int_equal(sense_of(driver, PACKET(0x28, 0, 0, 0, 4, 0, 0, 0, 1)), 0x52100);
     assert_int_equal(packet_run(driver, PACKET(0x28), 2048), GOOD);
     assert_int_equal(slot_moved(driver, CDROM, 0), 0);
     /* The host gives less room than it asks for: it gets what fits. */

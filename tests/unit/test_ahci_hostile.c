@@ -385,13 +385,18 @@ static void a_slot_twice(void **state)
     struct ahci_driver *driver = start();
 
     (void)state;
-    put_under_way(driver, true);
-    port_put(driver, DISK, P_CI, ISSUED);
-    port_put(driver, DISK, P_SACT, ISSUED);
-    assert_int_equal(port_get(driver, DISK, P_CI), ISSUED);
-    ahci_release(driver);
-    port_wait(driver, DISK, P_CI, ISSUED, 0);
-    port_driver_stop(driver, DISK);
+    for (uint32_t issued = 1; issued <= ISSUED; issued = issued << 1 | 1) {
+        for (unsigned slot = 0; slot < 8; slot++)
+            slot_fill(driver, DISK, slot, &(struct ata){.command = 0x60, .lba = slot, .count = 1}, M_DATA, 512);
+        port_put(driver, DISK, P_SACT, issued);
+        ahci_hold(driver, DISK, issued);
+        port_put(driver, DISK, P_CI, issued);
+        assert_int_equal(port_get(driver, DISK, P_CI), issued);
+        ahci_release(driver);
+        port_wait(driver, DISK, P_CI, issued, 0);
+        port_driver_stop(driver, DISK);
+        port_driver_start(driver, DISK);
+    }
     serves(driver);
     ahci_driver_destroy(driver);
 }
