@@ -2,6 +2,8 @@
  * A hostile driver on the AHCI adapter (lessons 4.5: rows 2, 11 to 14, 22, 25 and 28), and resets that find commands
  * under way: whatever happens, both drives serve an honest driver afterwards.
  */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -354,7 +356,39 @@ static void software_reset_with_commands_under_way(void **state)
     ahci_driver_destroy(driver);
 }
 
-/* The machine's own reset returns with nothing under way. */
+static _Atomic bool let_go;
+
+static void *reset_machine(void *opaque)
+{
+    struct ahci_driver *driver = opaque;
+
+    board_reset(&driver->fake->board);
+    return atomic_load(&let_go) ? driver : NULL;
+}
+
+/* The machine's own reset waits for what is under way. */
+static void machine_reset_waits(void **state)
+{
+    struct ahci_driver *driver = start();
+    pthread_t thread;
+    void *waited;
+
+    (void)state;
+    put_under_way(driver, true);
+    assert_int_equal(pthread_create(&thread, NULL, reset_machine, driver), 0);
+    port_wait(driver, DISK, P_SSTS, 0xF, 0);
+    for (unsigned n = 0; n < 100000; n++) /* every chance to return too early */
+        port_get(driver, DISK, P_SSTS);
+    atomic_store(&let_go, true);
+    ahci_release(driver);
+    pthread_join(thread, &waited);
+    assert_non_null(waited);
+    assert_int_equal(port_get(driver, DISK, P_SSTS), 0x113);
+    serves(driver);
+    ahci_driver_destroy(driver);
+}
+
+/* And so with nothing under way, whenever it comes. */
 static void machine_reset_with_commands_under_way(void **state)
 {
     struct ahci_driver *driver = start();
@@ -414,6 +448,7 @@ int main(void)
         cmocka_unit_test(comreset_with_commands_under_way),
         cmocka_unit_test(adapter_reset_with_commands_under_way),
         cmocka_unit_test(software_reset_with_commands_under_way),
+        cmocka_unit_test(machine_reset_waits),
         cmocka_unit_test(machine_reset_with_commands_under_way),
         cmocka_unit_test(a_slot_twice),
     };
