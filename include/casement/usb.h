@@ -17,6 +17,7 @@
 #include "casement/board.h"
 #include "casement/error.h"
 
+struct block;
 struct input;
 struct xhci;
 
@@ -27,6 +28,19 @@ int xhci_create(struct board *board, int slot, struct xhci **xhci, struct error 
  * answer as sinks of input while the guest polls them. Before the guest runs. */
 int usb_keyboard_create(struct xhci *xhci, struct input *input, struct error *error);
 int usb_tablet_create(struct xhci *xhci, struct input *input, struct error *error);
+
+/*
+ * A disk or a CD-ROM drive (Universal Serial Bus Mass Storage Class, Bulk-Only Transport 1.0) in a port of its own,
+ * over an image that stays the caller's and outlives the board. Before the guest runs.
+ */
+struct usb_storage_options {
+    const char *name; /* of the device, as xhci_plug() has it; copied, as the serial number is */
+    const char *serial;
+    struct block *medium; /* NULL: an empty drive */
+    bool cdrom, removable;
+};
+int usb_storage_create(struct board *board, struct xhci *xhci, const struct usb_storage_options *options,
+                       struct error *error);
 
 struct usb_listing {
     const char *name; /* "keyboard": valid as long as the controller */
