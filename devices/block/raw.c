@@ -206,6 +206,17 @@ int block_open_file(const struct block_options *options, struct block **result, 
         block->can_discard = probe_allocate(block, FALLOC_FL_PUNCH_HOLE);
         block->can_zero = probe_allocate(block, FALLOC_FL_ZERO_RANGE);
     }
+    *result = block;
+    return 0;
+}
+
+int block_open(const struct block_options *options, struct block **result, struct error *error)
+{
+    struct block *block;
+    int failed = block_open_file(options, &block, error);
+
+    if (failed < 0)
+        return failed;
     failed =
         options->format == BLOCK_FORMAT_QCOW2 ? qcow2_attach(block, options, error) : check_raw(block, options, error);
     if (failed < 0) {
