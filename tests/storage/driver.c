@@ -330,18 +330,15 @@ static int verify(const char *path, const char *format, const char *log_path)
             bad++;
             continue;
         }
-        /* What is there now is what the next round builds on. */
-        if (get_le64(data) || log[n].flushed % 3)
-            for (uint32_t generation = log[n].flushed; generation <= log[n].started; generation++) {
-                uint8_t wanted[UNIT];
-
-                contents(wanted, n, generation);
-                if (!memcmp(wanted, data, UNIT)) {
-                    log[n].flushed = generation;
-                    break;
-                }
-            }
+        /* What was under way is done, so that the next round knows what there is. */
+        contents(data, n, log[n].started);
+        if (log[n].flushed != log[n].started && run(&image, BLOCK_WRITE, (uint64_t)n * UNIT, UNIT, data) < 0)
+            die("write", "failed");
     }
+    if (run(&image, BLOCK_FLUSH, 0, 0, NULL) < 0)
+        die("flush", "failed");
+    for (unsigned n = 0; n < LOAD_UNITS; n++)
+        log[n].flushed = log[n].started;
     image_close(&image);
     return bad ? 1 : 0;
 }
