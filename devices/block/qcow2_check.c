@@ -101,7 +101,9 @@ static uint64_t flag_entry(struct walk *walk, uint64_t entry)
 {
     uint64_t offset = entry & QCOW2_OFFSET, right;
 
-    if ((entry & QCOW2_COMPRESSED) || !offset)
+    /* Without repair a bad entry is still there. */
+    if ((entry & QCOW2_COMPRESSED) || !offset || !qcow2_entry_valid(walk->q, entry) ||
+        walk->tables[offset >> walk->q->cluster_bits])
         return entry;
     right = (entry & ~QCOW2_COPIED) | (walk->counts[offset >> walk->q->cluster_bits] == 1 ? QCOW2_COPIED : 0);
     if (right != entry)

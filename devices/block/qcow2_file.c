@@ -131,6 +131,8 @@ static int load_header(struct qcow2 *q, struct error *error)
     }
     failed = qcow2_header_parse(&q->header, bytes, length, (uint64_t)info.st_size, q->name, error);
     free(bytes);
+    if (failed < 0)
+        return failed;
     q->cluster_bits = q->header.cluster_bits;
     q->cluster = 1ULL << q->cluster_bits;
     q->file_clusters = align_up((uint64_t)info.st_size, q->cluster) >> q->cluster_bits;
