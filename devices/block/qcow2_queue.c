@@ -35,9 +35,11 @@ static void finish(struct qcow2_job *job)
 {
     struct qcow2_queue *queue = job->queue;
 
-    pthread_mutex_lock(&queue->q->lock);
-    qcow2_leave(queue->q, job->parity);
-    pthread_mutex_unlock(&queue->q->lock);
+    if (job->request->op != BLOCK_FLUSH) {
+        pthread_mutex_lock(&queue->q->lock);
+        qcow2_leave(queue->q, job->parity);
+        pthread_mutex_unlock(&queue->q->lock);
+    }
     queue->jobs--;
     block_finish(queue->queue, job->request, job->result);
     free(job);
@@ -251,13 +253,15 @@ void qcow2_submit(struct block_queue *block_queue, struct block_request *request
     job->queue = queue;
     job->busy = true;
     queue->jobs++;
+    /* A flush uses no cluster, and must not keep its own commit from giving them back. */
+    if (request->op == BLOCK_FLUSH) {
+        submit_flush(job);
+        return;
+    }
     pthread_mutex_lock(&queue->q->lock);
     job->parity = qcow2_enter(queue->q);
     pthread_mutex_unlock(&queue->q->lock);
-    if (request->op == BLOCK_FLUSH)
-        submit_flush(job);
-    else
-        advance(job);
+    advance(job);
 }
 
 void qcow2_returned(struct qcow2_job *job)
