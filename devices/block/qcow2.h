@@ -143,8 +143,8 @@ struct qcow2 {
     struct qcow2_cache cache;
     bool committing;
 
-    /* Allocation, in clusters. Those in front of scan_next are free if and only if they are in free; behind it, up to
-     * scan_end, the refcounts say; from tail to file_clusters they are holes that the file was extended by. */
+    /* Allocation, in clusters. From scan_next to scan_end the refcounts say what is free; elsewhere it is in free; from
+     * tail to file_clusters are holes that the file was extended by. */
     struct qcow2_runs free;
     uint64_t scan_next, scan_end, tail, file_clusters, first_file_clusters;
     /* What nothing in memory refers to any more: not yet committed, and committed but perhaps still being accessed. */

@@ -386,9 +386,10 @@ static int64_t release_some(struct qcow2 *q, uint64_t first, uint64_t count)
         qcow2_refcount_set(slice->data, order, index + n, 0);
     if (slice)
         qcow2_slice_dirty(q, slice);
-    /* What the search has not come to it will find. Too many to remember are left to the next opening. */
-    if (slice && first < q->scan_next && q->free.count < FREE_RUNS_MAX)
-        failed = qcow2_runs_add(&q->free, first, MIN(alone, q->scan_next - first));
+    /* What the search has yet to come to it will find. Too many to remember are left to the next opening. */
+    for (uint64_t n = first; slice && n < first + alone && failed == 0 && q->free.count < FREE_RUNS_MAX; n++)
+        if (n < q->scan_next || n >= q->scan_end)
+            failed = qcow2_runs_add(&q->free, n, 1);
     pthread_mutex_unlock(&q->lock);
     return failed < 0 ? failed : slice ? (int64_t)alone : 0;
 }
