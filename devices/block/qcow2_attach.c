@@ -1,5 +1,6 @@
 /* A qcow2 image as a struct block: its backing images, which the operator names, and its workers. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,10 +61,10 @@ int qcow2_attach(struct block *block, const struct block_options *options, struc
 {
     int failed = 0;
 
-    block->name = malloc(strlen(options->path) + 8);
-    if (!block->name)
+    if (asprintf(&block->name, "--disk %s", options->path) < 0) {
+        block->name = NULL;
         return error_set(error, ENOMEM, "--disk %s: out of memory", options->path);
-    strcat(strcpy(block->name, "--disk "), options->path);
+    }
     failed = qcow2_open(&block->qcow2, block->fd, block->name, block->read_only, block->can_discard,
                         options->metadata_cache, error);
     if (failed == 0)
