@@ -1,4 +1,4 @@
-/* The commands of the program: casement run, check, ctl, config, and --help and --version. */
+/* The commands of the program: casement run, check, ctl, image, config, and --help and --version. */
 #ifndef CASEMENT_COMMANDS_H
 #define CASEMENT_COMMANDS_H
 
@@ -19,5 +19,11 @@ int check_main(FILE *out);
  */
 int ctl_main(int count, char **arguments, FILE *out);
 void ctl_help(FILE *out);
+
+/*
+ * `casement image` (vmm/image.c): arguments[0 .. count) are its command and what belongs to it. Returns the exit
+ * status; 3 when a check found errors.
+ */
+int image_main(int count, char **arguments, FILE *out);
 
 #endif

@@ -22,7 +22,15 @@ struct block {
     const struct block_engine_ops *engine;
     enum block_engine kind;
     struct block_counters counters;
+    /* Of a qcow2 image; NULL of a raw one. */
+    struct qcow2 *qcow2;
+    struct qcow2_workers *workers;
+    struct block *backing;
+    char *name; /* for texts */
 };
+
+/* The file alone, opened and locked, without what its format makes of it. */
+int block_open_file(const struct block_options *options, struct block **block, struct error *error);
 
 struct block_queue {
     struct block *block;
@@ -32,8 +40,14 @@ struct block_queue {
     struct block_request *finished;                /* to be told at the next kick or completion */
     void (*batch)(void *opaque);
     void *batch_opaque;
-    void *engine; /* the engine's own */
+    void *engine;              /* the engine's own */
+    struct qcow2_queue *qcow2; /* NULL: raw */
 };
+
+/* What is behind a format: a request for the file itself. Its range is the caller's to check; it is not counted. */
+void block_start_piece(struct block_queue *queue, struct block_request *piece);
+/* A request has ended; it is told at the next kick. */
+void block_finish(struct block_queue *queue, struct block_request *request, int result);
 
 enum step_kind { STEP_READ, STEP_WRITE, STEP_SYNC, STEP_ALLOCATE };
 /* What the engine does next for a request. */

@@ -10,6 +10,7 @@
 
 #include "casement/bytes.h"
 #include "engine.h"
+#include "qcow2_queue.h"
 
 static bool transfers(const struct block_request *request)
 {
@@ -156,12 +157,13 @@ void block_totals(const struct block *block, struct block_totals *totals)
                                     .errors = read_counter(&counters->errors)};
 }
 
-static void finish(struct block_queue *queue, struct block_request *request, int result)
+void block_finish(struct block_queue *queue, struct block_request *request, int result)
 {
     free(request->bounce_iov);
     request->bounce_iov = NULL;
     request->bounce = NULL;
-    count(&queue->block->counters, request, result);
+    if (!request->piece)
+        count(&queue->block->counters, request, result);
     request->result = result;
     request->next = queue->finished;
     queue->finished = request;
@@ -194,7 +196,7 @@ static void start_waiting(struct block_queue *queue)
         if ((transfers(request) && !buffers_fit(queue->block, request)) || writes_zeroes(request))
             failed = make_bounce(request);
         if (failed < 0) {
-            finish(queue, request, failed);
+            block_finish(queue, request, failed);
             continue;
         }
         queue->in_flight++;
@@ -243,24 +245,44 @@ void block_step_done(struct block_queue *queue, struct block_request *request, i
         }
     }
     queue->in_flight--;
-    finish(queue, request, result < 0 ? (int)result : 0);
+    block_finish(queue, request, result < 0 ? (int)result : 0);
+}
+
+static void prepare(struct block_queue *queue, struct block_request *request, bool piece)
+{
+    request->queue = queue;
+    request->next = NULL;
+    request->bounce = NULL;
+    request->bounce_iov = NULL;
+    request->transferred = 0;
+    request->piece = piece;
+}
+
+static void enqueue(struct block_queue *queue, struct block_request *request)
+{
+    *queue->last_waiting = request;
+    queue->last_waiting = &request->next;
+}
+
+void block_start_piece(struct block_queue *queue, struct block_request *piece)
+{
+    prepare(queue, piece, true);
+    enqueue(queue, piece);
 }
 
 void block_submit(struct block_queue *queue, struct block_request *request)
 {
     int failed = check(queue->block, request);
 
-    request->queue = queue;
-    request->next = NULL;
-    request->bounce = NULL;
-    request->bounce_iov = NULL;
-    request->transferred = 0;
+    prepare(queue, request, false);
     if (failed < 0 || (request->length == 0 && request->op != BLOCK_FLUSH)) {
-        finish(queue, request, failed);
+        block_finish(queue, request, failed);
         return;
     }
-    *queue->last_waiting = request;
-    queue->last_waiting = &request->next;
+    if (queue->qcow2)
+        qcow2_submit(queue, request);
+    else
+        enqueue(queue, request);
 }
 
 /* Also what an engine calls behind a batch of completions. */
@@ -271,6 +293,8 @@ void block_queue_kick(struct block_queue *queue)
         tell(queue);
         start_waiting(queue);
         queue->block->engine->kick(queue);
+        if (queue->qcow2)
+            qcow2_queue_kick(queue);
     } while (queue->finished || (queue->waiting && queue->in_flight < queue->depth));
 }
 
@@ -283,9 +307,11 @@ void block_queue_on_batch(struct block_queue *queue, void (*batch)(void *opaque)
 void block_queue_drain(struct block_queue *queue)
 {
     block_queue_kick(queue);
-    while (queue->in_flight || queue->waiting || queue->finished) {
+    while (queue->in_flight || queue->waiting || queue->finished || (queue->qcow2 && qcow2_queue_busy(queue))) {
         if (queue->in_flight)
             queue->block->engine->wait(queue);
+        else if (queue->qcow2)
+            qcow2_queue_wait(queue);
         block_queue_kick(queue);
     }
 }
@@ -308,6 +334,11 @@ struct block_queue *block_queue_create(struct block *block, struct loop *loop, u
         free(queue);
         return NULL;
     }
+    if (block->qcow2 && qcow2_queue_create(queue, error) < 0) {
+        block->engine->destroy(queue);
+        free(queue);
+        return NULL;
+    }
     return queue;
 }
 
@@ -316,6 +347,8 @@ void block_queue_destroy(struct block_queue *queue)
     if (!queue)
         return;
     block_queue_drain(queue);
+    if (queue->qcow2)
+        qcow2_queue_destroy(queue);
     queue->block->engine->destroy(queue);
     free(queue);
 }

@@ -1,4 +1,4 @@
-/* Opening a raw image: a file or a block device, its size, its lock, what the host can do with it. */
+/* Opening an image: a file or a block device, its size, its lock, what the host can do with it; raw, it is the disk. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,6 +13,7 @@
 
 #include "casement/bytes.h"
 #include "engine.h"
+#include "qcow2_queue.h"
 
 #define SECTOR 512U
 
@@ -26,7 +27,7 @@ static int cannot_open(const struct block_options *options, int err, struct erro
     const char *remedy = "name another file";
 
     if (err == ENOENT)
-        remedy = "make it first, for example with `truncate -s 20G FILE`";
+        remedy = "make it first, for example with `casement image create FILE 20G` or `truncate -s 20G FILE`";
     else if (err == EROFS || (err == EACCES && !options->read_only && access(options->path, R_OK) == 0))
         remedy = "make it writable, or add the property readonly (--disk FILE,readonly)";
     else if (err == EACCES)
@@ -73,7 +74,8 @@ static int find_size(struct block *block, const struct block_options *options, s
     block->size = (uint64_t)info.st_size;
     if (block->device && ioctl(block->fd, BLKGETSIZE64, &block->size) < 0)
         return error_set(error, errno, "--disk %s: its size cannot be read: %s", options->path, strerror(errno));
-    if (block->size == 0 || block->size % SECTOR)
+    /* A qcow2 image's size is in its header. */
+    if (options->format == BLOCK_FORMAT_RAW && (block->size == 0 || block->size % SECTOR))
         return error_set(error, EINVAL,
                          "--disk %s: %" PRIu64 " bytes are not a whole number of %u-byte sectors; "
                          "`truncate -s %%512 FILE` rounds a file up",
@@ -145,7 +147,28 @@ static int choose_engine(struct block *block, const struct block_options *option
     return 0;
 }
 
-int block_open(const struct block_options *options, struct block **result, struct error *error)
+/*
+ * The format is what the operator says, never what the image looks like (CVE-2026-27211). A raw image that looks like
+ * qcow2 most likely is one, and a guest that took it for a disk would destroy it: so it is refused until the operator
+ * says which it is. A guest that writes such a header to its raw disk keeps itself from starting, and gains nothing.
+ */
+static int check_raw(struct block *block, const struct block_options *options, struct error *error)
+{
+    uint8_t magic[4];
+
+    if (options->backing)
+        return error_set(error, EINVAL,
+                         "--disk %s: a raw image lies on no other; leave backing out, or add format=qcow2",
+                         options->path);
+    if (!options->format_given && block_pread(block, magic, sizeof magic, 0) == 0 && get_be32(magic) == QCOW2_MAGIC)
+        return error_set(error, EINVAL,
+                         "--disk %s: looks like a qcow2 image; add format=qcow2, or format=raw if the disk itself "
+                         "begins like this",
+                         options->path);
+    return 0;
+}
+
+int block_open_file(const struct block_options *options, struct block **result, struct error *error)
 {
     struct block *block = calloc(1, sizeof *block);
     int failed;
@@ -187,10 +210,28 @@ int block_open(const struct block_options *options, struct block **result, struc
     return 0;
 }
 
+int block_open(const struct block_options *options, struct block **result, struct error *error)
+{
+    struct block *block;
+    int failed = block_open_file(options, &block, error);
+
+    if (failed < 0)
+        return failed;
+    failed =
+        options->format == BLOCK_FORMAT_QCOW2 ? qcow2_attach(block, options, error) : check_raw(block, options, error);
+    if (failed < 0) {
+        block_close(block);
+        return failed;
+    }
+    *result = block;
+    return 0;
+}
+
 void block_close(struct block *block)
 {
     if (!block)
         return;
+    qcow2_detach(block);
     if (block->fd >= 0)
         close(block->fd);
     free(block);
@@ -223,6 +264,10 @@ int block_pread(struct block *block, void *to, uint64_t length, uint64_t offset)
 
     if (offset > block->size || length > block->size - offset)
         failed = -EINVAL;
+    if (block->qcow2 && failed == 0) {
+        free(buffer);
+        return qcow2_pread(block->qcow2, to, length, offset);
+    }
     while (length && failed == 0) {
         uint64_t start = offset & ~(uint64_t)4095, skip = offset - start;
         ssize_t count = pread(block->fd, buffer, BOUNCE_BYTES, (off_t)start);

@@ -8,6 +8,7 @@
 #define CASEMENT_BLOCK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -16,13 +17,20 @@
 
 enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE_ZEROES };
 enum block_engine { BLOCK_ENGINE_AUTO, BLOCK_ENGINE_URING, BLOCK_ENGINE_THREADS };
+enum block_format { BLOCK_FORMAT_RAW, BLOCK_FORMAT_QCOW2 };
 enum block_cache { BLOCK_CACHE_NONE /* O_DIRECT where the file system has it */, BLOCK_CACHE_HOST };
 
 struct block_options {
-    const char *path; /* a raw file or a block device */
+    const char *path; /* a file or, raw only, a block device */
     bool read_only;
+    enum block_format format; /* never guessed from what is in the image */
+    bool format_given;        /* the operator said so: raw even if it looks like qcow2, which is refused otherwise */
+    /* What a qcow2 image lies on, with its own format, and perhaps on another one; NULL: nothing. Opened read-only. An
+     * image that names a backing file is refused unless this is one of that name (folders may differ). */
+    const struct block_options *backing;
     enum block_engine engine; /* AUTO: io_uring if a ring can be set up, else threads */
     enum block_cache cache;
+    size_t metadata_cache; /* bytes of a qcow2 image's tables in memory; 0: 16 MiB */
 };
 
 struct block;
@@ -35,7 +43,7 @@ int block_open(const struct block_options *options, struct block **block, struct
 void block_close(struct block *block);
 uint64_t block_size(const struct block *block); /* bytes */
 bool block_read_only(const struct block *block);
-bool block_can_discard(const struct block *block);        /* only when the backend truly does */
+bool block_can_discard(const struct block *block);        /* only when the backend truly does; qcow2 always does */
 const char *block_engine_name(const struct block *block); /* "io_uring" or "threads": what is in use */
 
 /* What has been transferred and done since the image was opened. Any thread. */
@@ -56,6 +64,7 @@ struct block_request {
     /* The engine's own, untouched by the caller from submit to done. */
     struct block_request *next;
     struct block_queue *queue;
+    bool piece;
     struct iovec *bounce_iov;
     void *bounce;
     uint64_t transferred;

@@ -1,0 +1,377 @@
+/* Disk images as files: made, looked at, checked, grown, given another backing image (see image.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "casement/bytes.h"
+#include "casement/image.h"
+#include "qcow2_queue.h"
+
+#define NAME_PLACE_1 1024U /* of the backing file's name in the header's cluster; the one that is not in use */
+#define NAME_PLACE_2 3072U
+#define SECTOR 512U
+
+struct open_image {
+    struct block *block;
+    struct qcow2 *q;
+};
+
+static int open_image(struct open_image *image, const char *path, bool read_only, struct error *error)
+{
+    const struct block_options options = {.path = path,
+                                          .read_only = read_only,
+                                          .format = BLOCK_FORMAT_QCOW2,
+                                          .engine = BLOCK_ENGINE_THREADS,
+                                          .cache = BLOCK_CACHE_HOST};
+    int failed = block_open_file(&options, &image->block, error);
+
+    image->q = NULL;
+    if (failed < 0)
+        return failed;
+    failed = qcow2_load(&image->q, image->block->fd, path, read_only, error);
+    if (failed < 0)
+        block_close(image->block);
+    return failed;
+}
+
+static void close_image(struct open_image *image)
+{
+    qcow2_free(image->q);
+    block_close(image->block);
+}
+
+static const char *format_name(enum block_format format)
+{
+    return format == BLOCK_FORMAT_QCOW2 ? "qcow2" : "raw";
+}
+
+/* The header extensions and the place of the backing file's name, in the header's first sector. */
+static void put_backing(uint8_t *sector, unsigned length, const char *backing, enum block_format format, unsigned place)
+{
+    uint8_t *at = sector + length;
+
+    memset(at, 0, SECTOR - length);
+    put_be64(sector + QCOW2_H_BACKING_OFFSET, backing ? place : 0);
+    put_be32(sector + QCOW2_H_BACKING_LENGTH, backing ? (uint32_t)strlen(backing) : 0);
+    if (backing) {
+        put_be32(at, (uint32_t)QCOW2_EXT_BACKING_FORMAT);
+        put_be32(at + 4, (uint32_t)strlen(format_name(format)));
+        memcpy(at + 8, format_name(format), strlen(format_name(format)));
+    }
+}
+
+static int check_options(const struct image_options *options, struct error *error)
+{
+    unsigned bits = options->cluster_bits;
+
+    if (options->size == 0 || options->size % SECTOR || options->size > INT64_MAX)
+        return error_set(error, EINVAL, "%s: %" PRIu64 " bytes are no size for a disk; give a multiple of 512",
+                         options->path, options->size);
+    if (options->format == BLOCK_FORMAT_RAW)
+        return options->backing ? error_set(error, EINVAL, "%s: a raw image lies on no other; use qcow2", options->path)
+                                : 0;
+    if (bits && (bits < 12 || bits > 21))
+        return error_set(error, EINVAL, "%s: clusters of 2^%u bytes; give 4K to 2M", options->path, bits);
+    if (options->refcount_bits > 64 || (options->refcount_bits & (options->refcount_bits - 1)))
+        return error_set(error, EINVAL, "%s: refcounts of %u bits; give 1, 2, 4, 8, 16, 32 or 64", options->path,
+                         options->refcount_bits);
+    if (qcow2_l1_needed(options->size, bits ? bits : 16) > QCOW2_L1_MAX / 8)
+        return error_set(error, EFBIG, "%s: %" PRIu64 " bytes are too much for clusters of this size; give larger ones",
+                         options->path, options->size);
+    if (options->backing && (!options->backing[0] || strlen(options->backing) > QCOW2_NAME_MAX))
+        return error_set(error, ENAMETOOLONG, "%s: the backing image's name must have 1 to %u letters", options->path,
+                         QCOW2_NAME_MAX);
+    return 0;
+}
+
+/* The header's cluster; a refcount table that counts nothing stands behind the L1 table until the true one is built. */
+static int write_header(int fd, const struct image_options *options)
+{
+    unsigned bits = options->cluster_bits ? options->cluster_bits : 16, order = 0;
+    uint64_t cluster = 1ULL << bits, l1 = qcow2_l1_needed(options->size, bits);
+    uint64_t reftable = cluster + align_up(l1 * 8, cluster);
+    uint8_t block[QCOW2_BLOCK] = {0};
+
+    while (1U << order < (options->refcount_bits ? options->refcount_bits : 16))
+        order++;
+    put_be32(block, QCOW2_MAGIC);
+    put_be32(block + 4, 3);
+    put_be32(block + QCOW2_H_CLUSTER_BITS, bits);
+    put_be64(block + QCOW2_H_SIZE, options->size);
+    put_be32(block + QCOW2_H_L1_ENTRIES, (uint32_t)l1);
+    put_be64(block + QCOW2_H_L1_OFFSET, cluster);
+    put_be64(block + QCOW2_H_REFTABLE_OFFSET, reftable);
+    put_be32(block + QCOW2_H_REFTABLE_CLUSTERS, 1);
+    put_be64(block + QCOW2_H_COMPATIBLE, options->lazy_refcounts ? QCOW2_LAZY : 0);
+    put_be32(block + QCOW2_H_REFCOUNT_ORDER, order);
+    put_be32(block + QCOW2_H_LENGTH, QCOW2_HEADER_MADE);
+    put_backing(block, QCOW2_HEADER_MADE, options->backing, options->backing_format, NAME_PLACE_1);
+    if (options->backing)
+        memcpy(block + NAME_PLACE_1, options->backing, strlen(options->backing));
+    if (ftruncate(fd, (off_t)(reftable + cluster)) < 0)
+        return -errno;
+    return pwrite(fd, block, sizeof block, 0) == (ssize_t)sizeof block ? 0 : errno ? -errno : -EIO;
+}
+
+static int fill(int fd, const struct image_options *options, struct error *error)
+{
+    struct qcow2 *q;
+    int failed;
+
+    if (options->format == BLOCK_FORMAT_RAW)
+        failed = ftruncate(fd, (off_t)options->size) < 0 ? -errno : 0;
+    else
+        failed = write_header(fd, options);
+    if (failed < 0)
+        return error_set(error, -failed, "%s: cannot be written: %s", options->path, strerror(-failed));
+    if (options->format == BLOCK_FORMAT_QCOW2) {
+        failed = qcow2_load(&q, fd, options->path, false, error);
+        if (failed < 0)
+            return failed;
+        failed = qcow2_rebuild(q, error);
+        qcow2_free(q);
+    }
+    return failed;
+}
+
+int image_create(const struct image_options *options, struct error *error)
+{
+    int failed = check_options(options, error), fd;
+
+    if (failed < 0)
+        return failed;
+    fd = open(options->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return error_set(error, errno, "%s: %s; %s", options->path, strerror(errno),
+                         errno == EEXIST ? "name a file that is not there yet" : "name another place");
+    failed = fill(fd, options, error);
+    if (failed == 0 && fsync(fd) < 0)
+        failed = error_set(error, errno, "%s: cannot be written: %s", options->path, strerror(errno));
+    close(fd);
+    if (failed < 0)
+        unlink(options->path);
+    return failed;
+}
+
+static void describe(const struct qcow2_header *header, struct image_info *info)
+{
+    info->size = header->size;
+    info->version = header->version;
+    info->cluster_bits = header->cluster_bits;
+    info->refcount_bits = 1U << header->refcount_order;
+    info->snapshots = header->snapshots;
+    info->lazy_refcounts = header->compatible & QCOW2_LAZY;
+    info->dirty = header->incompatible & QCOW2_DIRTY;
+    info->corrupt = header->incompatible & QCOW2_CORRUPT;
+    memcpy(info->backing, header->backing, sizeof info->backing);
+    memcpy(info->backing_format, header->backing_format, sizeof info->backing_format);
+}
+
+int image_info(const char *path, enum block_format format, struct image_info *info, struct error *error)
+{
+    const struct block_options options = {.path = path, .read_only = true, .cache = BLOCK_CACHE_HOST};
+    struct open_image image = {0};
+    struct stat file;
+    int failed =
+        format == BLOCK_FORMAT_RAW ? block_open(&options, &image.block, error) : open_image(&image, path, true, error);
+
+    if (failed < 0)
+        return failed;
+    *info = (struct image_info){.size = image.block->size};
+    if (fstat(image.block->fd, &file) == 0) {
+        info->file_bytes = (uint64_t)file.st_size;
+        info->allocated_bytes = (uint64_t)file.st_blocks * 512;
+    }
+    if (image.q)
+        describe(&image.q->header, info);
+    close_image(&image);
+    return 0;
+}
+
+int image_check(const char *path, bool repair, struct image_findings *result, struct error *error)
+{
+    struct qcow2_findings findings = {0};
+    struct open_image image;
+    int failed = open_image(&image, path, !repair, error);
+
+    if (failed < 0)
+        return failed;
+    /* First as it is: what repair finds does not tell leaks. */
+    failed = qcow2_check(image.q, false, &findings, error);
+    close_image(&image);
+    if (failed == 0 && repair) {
+        struct qcow2_findings mended;
+
+        failed = open_image(&image, path, false, error);
+        if (failed < 0)
+            return failed;
+        if (findings.errors || findings.leaks || (image.q->header.incompatible & (QCOW2_DIRTY | QCOW2_CORRUPT)))
+            failed = qcow2_check(image.q, true, &mended, error);
+        close_image(&image);
+    }
+    *result = (struct image_findings){.errors = findings.errors,
+                                      .leaks = findings.leaks,
+                                      .mapped = findings.mapped,
+                                      .compressed = findings.compressed,
+                                      .zeroed = findings.zeroed,
+                                      .file_clusters = findings.file_clusters};
+    memcpy(result->first, findings.first, sizeof result->first);
+    return failed;
+}
+
+static int grow_raw(const char *path, uint64_t size, struct error *error)
+{
+    const struct block_options options = {.path = path, .cache = BLOCK_CACHE_HOST};
+    struct block *block;
+    int failed = block_open(&options, &block, error);
+
+    if (failed < 0)
+        return failed;
+    if (block->device || size < block->size || size % SECTOR)
+        failed =
+            error_set(error, EINVAL,
+                      "%s: cannot become %" PRIu64 " bytes; only files grow, to a multiple of 512 that is more than "
+                      "%" PRIu64,
+                      path, size, block->size);
+    else if (ftruncate(block->fd, (off_t)size) < 0 || fsync(block->fd) < 0)
+        failed = error_set(error, errno, "%s: cannot grow: %s", path, strerror(errno));
+    block_close(block);
+    return failed;
+}
+
+/* The L1 table with more entries, where it is if its clusters have room, else behind the end of the file. */
+static int write_l1(struct qcow2 *q, uint64_t entries, bool *moved)
+{
+    uint64_t bytes = align_up(entries * 8, q->cluster), used = (uint64_t)q->header.l1_entries * 8;
+    uint8_t *table = qcow2_buffer(bytes);
+    int failed;
+
+    if (!table)
+        return -ENOMEM;
+    memset(table, 0, bytes);
+    memcpy(table, q->l1.data, used);
+    *moved = bytes > align_up(q->l1.bytes, q->cluster);
+    if (*moved)
+        q->header.l1_offset = q->file_clusters << q->cluster_bits;
+    failed = qcow2_write(q, table, bytes, q->header.l1_offset);
+    if (failed == 0)
+        failed = qcow2_sync(q);
+    q->header.l1_entries = (uint32_t)entries;
+    free(table);
+    return failed;
+}
+
+static int grow_tables(struct qcow2 *q, uint64_t size, bool *moved)
+{
+    uint64_t entries = qcow2_l1_needed(size, q->cluster_bits);
+    int failed = 0;
+
+    *moved = false;
+    if (entries > QCOW2_L1_MAX / 8)
+        return -EFBIG;
+    if (entries > q->header.l1_entries) {
+        /* Until the refcounts know of the new place; what opens the image before that counts again. */
+        q->header.incompatible |= QCOW2_DIRTY;
+        failed = qcow2_store_header(q);
+        if (failed == 0)
+            failed = write_l1(q, entries, moved);
+        if (!*moved)
+            q->header.incompatible &= ~QCOW2_DIRTY;
+    }
+    q->header.size = size;
+    return failed < 0 ? failed : qcow2_store_header(q);
+}
+
+static int grow_qcow2(const char *path, uint64_t size, struct error *error)
+{
+    struct qcow2_findings findings;
+    struct open_image image;
+    bool moved = false;
+    int failed = open_image(&image, path, false, error);
+
+    if (failed < 0)
+        return failed;
+    failed = qcow2_check_writable(image.q, error);
+    if (failed == 0 && (size < image.q->header.size || size % SECTOR))
+        failed =
+            error_set(error, EINVAL,
+                      "%s: cannot become %" PRIu64 " bytes; a disk only grows, to a multiple of 512 that is more than "
+                      "%" PRIu64,
+                      path, size, image.q->header.size);
+    if (failed == 0 && (image.q->header.incompatible & QCOW2_DIRTY))
+        failed = qcow2_check(image.q, true, &findings, error);
+    if (failed == 0) {
+        failed = grow_tables(image.q, size, &moved);
+        if (failed < 0)
+            error_set(error, -failed, "%s: cannot grow: %s", path, strerror(-failed));
+    }
+    close_image(&image);
+    if (failed < 0 || !moved)
+        return failed;
+    failed = open_image(&image, path, false, error);
+    if (failed < 0)
+        return failed;
+    failed = qcow2_rebuild(image.q, error);
+    close_image(&image);
+    return failed;
+}
+
+int image_grow(const char *path, enum block_format format, uint64_t size, struct error *error)
+{
+    return format == BLOCK_FORMAT_RAW ? grow_raw(path, size, error) : grow_qcow2(path, size, error);
+}
+
+/* The name first, to a place that is not in use; then the sector that refers to it. */
+static int write_backing(const struct qcow2 *q, const char *backing, enum block_format format)
+{
+    const struct qcow2_header *header = &q->header;
+    uint8_t *block = qcow2_buffer(QCOW2_BLOCK);
+    unsigned place = header->backing_offset + strlen(header->backing) <= NAME_PLACE_2 ? NAME_PLACE_2 : NAME_PLACE_1;
+    int failed = block ? qcow2_read(q, block, QCOW2_BLOCK, 0) : -ENOMEM;
+
+    if (failed == 0 && backing) {
+        memset(block + place, 0, QCOW2_NAME_MAX + 1);
+        memcpy(block + place, backing, strlen(backing));
+        failed = qcow2_write(q, block + SECTOR, QCOW2_BLOCK - SECTOR, SECTOR);
+        if (failed == 0)
+            failed = qcow2_sync(q);
+    }
+    if (failed == 0) {
+        put_backing(block, header->length, backing, format, place);
+        failed = qcow2_write(q, block, SECTOR, 0);
+    }
+    if (failed == 0)
+        failed = qcow2_sync(q);
+    free(block);
+    return failed;
+}
+
+int image_set_backing(const char *path, const char *backing, enum block_format format, struct error *error)
+{
+    struct open_image image;
+    int failed;
+
+    if (backing && (!backing[0] || strlen(backing) > QCOW2_NAME_MAX))
+        return error_set(error, ENAMETOOLONG, "%s: the backing image's name must have 1 to %u letters", path,
+                         QCOW2_NAME_MAX);
+    failed = open_image(&image, path, false, error);
+    if (failed < 0)
+        return failed;
+    failed = qcow2_check_writable(image.q, error);
+    if (failed == 0 && (image.q->header.foreign || image.q->header.length > 256))
+        failed = error_set(error, ENOTSUP,
+                           "%s: its header has extensions that are not known here; make a new image of it with "
+                           "`casement image convert`",
+                           path);
+    if (failed == 0) {
+        failed = write_backing(image.q, backing, format);
+        if (failed < 0)
+            error_set(error, -failed, "%s: its header cannot be written: %s", path, strerror(-failed));
+    }
+    close_image(&image);
+    return failed;
+}
