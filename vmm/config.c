@@ -366,6 +366,7 @@ void config_free(struct config *config)
     for (unsigned n = 0; n < config->disk_count; n++) {
         free(config->disks[n].path);
         free(config->disks[n].serial);
+        free(config->disks[n].backing);
     }
     free(config->name);
     free(config->firmware);

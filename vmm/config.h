@@ -24,12 +24,15 @@ enum config_card { CONFIG_CARD_VIRTIO, CONFIG_CARD_E1000E };
 enum config_action { CONFIG_RESET, CONFIG_STOP };
 
 /* What a disk is to the guest (vmm/disks.c). */
-enum config_bus { CONFIG_BUS_VIRTIO, CONFIG_BUSES };
+enum config_bus { CONFIG_BUS_VIRTIO, CONFIG_BUS_NVME, CONFIG_BUS_AHCI, CONFIG_BUS_USB, CONFIG_BUSES };
 extern const char *const config_bus_names[CONFIG_BUSES];
 
 struct config_disk {
     char *path, *serial; /* serial may be NULL */
     enum config_bus bus;
+    enum block_format format, backing_format;
+    char *backing; /* what a qcow2 image lies on, read-only; NULL: nothing */
+    bool format_given, cdrom;
     bool read_only;
     unsigned queues;
     enum block_engine engine;
@@ -81,6 +84,10 @@ struct config {
 /* What an option's value means where a number or a text is not enough; called by options.c. 0, or -EINVAL with a text.
  */
 int config_add_disk(struct config *config, const char *value, struct error *error);
+int config_add_cdrom(struct config *config, const char *value, struct error *error);
+/* How its image is to be opened; both structures are the caller's, and the result is options. */
+const struct block_options *config_disk_image(const struct config_disk *disk, struct block_options *options,
+                                              struct block_options *backing);
 int config_add_forward(struct config *config, const char *value, struct error *error);
 int config_set_mac(struct config *config, const char *value, struct error *error);
 int config_set_uuid(struct config *config, const char *value, struct error *error);

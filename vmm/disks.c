@@ -2,6 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "casement/ahci.h"
+#include "casement/nvme.h"
+#include "casement/usb.h"
 #include "casement/virtio.h"
 #include "machine.h"
 
@@ -22,20 +25,71 @@ static void virtio_path(const struct machine *m, unsigned n, char *path)
     snprintf(path, PATH_SIZE, "/pci@i0cf8/scsi@%x/disk@0,0", SLOT_FIRST_DISK + n);
 }
 
+static int add_nvme(struct machine *m, unsigned n, const char *serial, struct error *error)
+{
+    struct nvme_options device = {
+        .block = m->disks[n], .queues = m->config->disks[n].queues, .slot = (int)(SLOT_FIRST_DISK + n)};
+
+    snprintf(device.serial, sizeof device.serial, "%s", serial);
+    return nvme_create(&m->board, &device, error);
+}
+
+/* Without the namespace's EUI-64: the node is the prefix of what firmware compares. */
+static void nvme_path(const struct machine *m, unsigned n, char *path)
+{
+    (void)m;
+    snprintf(path, PATH_SIZE, "/pci@i0cf8/pci8086,5845@%x/namespace@1,0", SLOT_FIRST_DISK + n);
+}
+
+/* All drives are on one adapter, which is there when it has one. */
+static int add_ahci(struct machine *m, unsigned n, const char *serial, struct error *error)
+{
+    int failed = m->ahci ? 0 : ahci_create(&m->board, SLOT_CHIPSET, &m->ahci, error);
+
+    if (failed < 0)
+        return failed;
+    m->disk_port[n] = m->ahci_drives++;
+    return m->config->disks[n].cdrom ? ahci_add_cdrom(m->ahci, m->disks[n], error)
+                                     : ahci_add_disk(m->ahci, m->disks[n], serial, error);
+}
+
+static void ahci_path(const struct machine *m, unsigned n, char *path)
+{
+    snprintf(path, PATH_SIZE, "/pci@i0cf8/pci8086,2922@%x,2/drive@%x/disk@0", SLOT_CHIPSET, m->disk_port[n]);
+}
+
+static int add_usb(struct machine *m, unsigned n, const char *serial, struct error *error)
+{
+    const struct config_disk *disk = &m->config->disks[n];
+    char name[16];
+    const struct usb_storage_options device = {
+        .name = name, .serial = serial, .medium = m->disks[n], .cdrom = disk->cdrom, .removable = true};
+
+    snprintf(name, sizeof name, "%s%u", disk->cdrom ? "cdrom" : "disk", n % CONFIG_DISKS);
+    return usb_storage_create(&m->board, m->xhci, &device, &m->disk_port[n], error);
+}
+
+static void usb_path(const struct machine *m, unsigned n, char *path)
+{
+    snprintf(path, PATH_SIZE, "/pci@i0cf8/usb@%x/storage@%x/channel@0/disk@0,0", SLOT_USB, m->disk_port[n]);
+}
+
 static const struct {
     int (*add)(struct machine *m, unsigned n, const char *serial, struct error *error);
     void (*path)(const struct machine *m, unsigned n, char *path); /* OpenFirmware's (platform contract 3.1) */
 } buses[CONFIG_BUSES] = {
     [CONFIG_BUS_VIRTIO] = {add_virtio, virtio_path},
+    [CONFIG_BUS_NVME] = {add_nvme, nvme_path},
+    [CONFIG_BUS_AHCI] = {add_ahci, ahci_path},
+    [CONFIG_BUS_USB] = {add_usb, usb_path},
 };
 
 static int add_disk(struct machine *m, unsigned n, struct error *error)
 {
     const struct config_disk *disk = &m->config->disks[n];
-    const struct block_options options = {
-        .path = disk->path, .read_only = disk->read_only, .engine = disk->engine, .cache = disk->cache};
+    struct block_options options, backing;
     char serial[21];
-    int failed = block_open(&options, &m->disks[n], error);
+    int failed = block_open(config_disk_image(disk, &options, &backing), &m->disks[n], error);
 
     if (failed < 0)
         return failed;

@@ -29,7 +29,8 @@ enum {
     SLOT_USB = 2,
     SLOT_ENTROPY = 3,
     SLOT_NETWORK = 4,
-    SLOT_FIRST_DISK = 5 /* one for each disk that is a PCI function of its own */
+    SLOT_FIRST_DISK = 5, /* one for each disk that is a PCI function of its own */
+    SLOT_CHIPSET = 31    /* LPC bridge, AHCI */
 };
 
 /* Runs a machine until it ends. Returns the exit status (exit_codes.h); what went wrong has been logged. */
@@ -51,7 +52,8 @@ struct machine {
     struct net_backend *net;
     struct net_counters net_counters;
     struct block *disks[CONFIG_DISKS];
-    unsigned disk_count;
+    unsigned disk_count, ahci_drives, disk_port[CONFIG_DISKS]; /* of AHCI or USB */
+    struct ahci *ahci;                                         /* NULL without a drive */
     struct acpi_options acpi;
     uint32_t apic_ids[KVM_MAX_VCPUS];
     /* Life: */

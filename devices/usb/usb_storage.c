@@ -350,7 +350,7 @@ static int make_unit(struct storage *storage, const struct usb_storage_options *
 }
 
 int usb_storage_create(struct board *board, struct xhci *xhci, const struct usb_storage_options *options,
-                       struct error *error)
+                       unsigned *port, struct error *error)
 {
     static const struct usb_device_ops ops = {.reset = reset, .control = control, .data = data, .destroy = destroy};
     struct storage *storage = calloc(1, sizeof *storage);
@@ -381,5 +381,7 @@ int usb_storage_create(struct board *board, struct xhci *xhci, const struct usb_
     }
     if (failed < 0)
         destroy(&storage->usb);
+    else
+        *port = storage->usb.port;
     return failed;
 }

@@ -31,7 +31,7 @@ int usb_tablet_create(struct xhci *xhci, struct input *input, struct error *erro
 
 /*
  * A disk or a CD-ROM drive (Universal Serial Bus Mass Storage Class, Bulk-Only Transport 1.0) in a port of its own,
- * over an image that stays the caller's and outlives the board. Before the guest runs.
+ * over an image that stays the caller's and outlives the board. *port is which. Before the guest runs.
  */
 struct usb_storage_options {
     const char *name; /* of the device, as xhci_plug() has it; copied, as the serial number is */
@@ -40,7 +40,7 @@ struct usb_storage_options {
     bool cdrom, removable;
 };
 int usb_storage_create(struct board *board, struct xhci *xhci, const struct usb_storage_options *options,
-                       struct error *error);
+                       unsigned *port, struct error *error);
 
 struct usb_listing {
     const char *name; /* "keyboard": valid as long as the controller */

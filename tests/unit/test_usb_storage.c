@@ -34,6 +34,7 @@ static int set_up_as(bool cdrom)
     struct usb_storage_options storage = {.name = "stick", .serial = "S-1", .cdrom = cdrom, .removable = true};
     struct error error = {""};
     int fd = mkstemp(path);
+    unsigned port;
 
     content = malloc(IMAGE_SIZE);
     assert_true(fd >= 0 && content);
@@ -45,7 +46,8 @@ static int set_up_as(bool cdrom)
     unlink(path);
     driver = driver_create();
     storage.medium = block;
-    assert_int_equal(usb_storage_create(&driver->fake->board, driver->xhci, &storage, &error), 0);
+    assert_int_equal(usb_storage_create(&driver->fake->board, driver->xhci, &storage, &port, &error), 0);
+    assert_int_equal(port, PORT);
     driver_start(driver, 256, 1);
     slot = driver_enumerate(driver, PORT);
     driver_poke(driver, M_INPUT, 4, 0);
