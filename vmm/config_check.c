@@ -109,7 +109,7 @@ static bool same_file(const char *one, const char *other)
 
 static int check_shared_files(const struct config *config, struct error *error)
 {
-    struct use uses[CONFIG_DISKS + 8];
+    struct use uses[2 * CONFIG_DISKS + 8];
     size_t count = 0;
 
 #define USE(name, file, writes) uses[count++] = (struct use){name, file, writes}
@@ -119,7 +119,9 @@ static int check_shared_files(const struct config *config, struct error *error)
     USE("--initrd", config->initrd, false);
     USE("--vars", config->vars, true);
     for (unsigned n = 0; n < config->disk_count; n++)
-        USE("--disk", config->disks[n].path, !config->disks[n].read_only);
+        USE("--disk backing", config->disks[n].backing, false);
+    for (unsigned n = 0; n < config->disk_count; n++)
+        USE(config->disks[n].cdrom ? "--cdrom" : "--disk", config->disks[n].path, !config->disks[n].read_only);
     USE("--serial", config->serial, true);
     USE("--screenshot", config->screenshot, true);
     USE("--control", config->control, true);
@@ -172,10 +174,13 @@ static int check_disks(const struct config *config, struct error *error)
 {
     for (unsigned n = 0; n < config->disk_count; n++) {
         const struct config_disk *disk = &config->disks[n];
-        const struct block_options options = {
-            .path = disk->path, .read_only = disk->read_only, .engine = disk->engine, .cache = disk->cache};
+        struct block_options options, backing;
         struct block *block;
-        int failed = block_open(&options, &block, error);
+        int failed;
+
+        config_disk_image(disk, &options, &backing);
+        options.read_only |= disk->format == BLOCK_FORMAT_QCOW2; /* opening one for writing may mend it: not yet */
+        failed = block_open(&options, &block, error);
 
         if (failed < 0)
             return failed;

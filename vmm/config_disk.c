@@ -6,7 +6,8 @@
 
 #include "config.h"
 
-const char *const config_bus_names[CONFIG_BUSES] = {[CONFIG_BUS_VIRTIO] = "virtio"};
+const char *const config_bus_names[CONFIG_BUSES] = {
+    [CONFIG_BUS_VIRTIO] = "virtio", [CONFIG_BUS_NVME] = "nvme", [CONFIG_BUS_AHCI] = "ahci", [CONFIG_BUS_USB] = "usb"};
 
 /* The next item of a comma-separated list, in place; ",," stands for a comma. NULL at the end. */
 static char *next_item(char **list)
@@ -42,6 +43,23 @@ static int set_bus(struct config_disk *disk, const char *name, struct error *err
     return error_set(error, EINVAL, "--disk %s: no bus is called %s; known are %s", disk->path, name, known);
 }
 
+/* backing=FILE, and backing-format=raw|qcow2 of it: one image deep. */
+static bool set_format(struct config_disk *disk, const char *item)
+{
+    if (!strcmp(item, "format=raw") || !strcmp(item, "format=qcow2")) {
+        disk->format = item[7] == 'r' ? BLOCK_FORMAT_RAW : BLOCK_FORMAT_QCOW2;
+        disk->format_given = true;
+    } else if (!strcmp(item, "backing-format=raw") || !strcmp(item, "backing-format=qcow2")) {
+        disk->backing_format = item[15] == 'r' ? BLOCK_FORMAT_RAW : BLOCK_FORMAT_QCOW2;
+    } else if (!strncmp(item, "backing=", 8) && item[8]) {
+        free(disk->backing);
+        disk->backing = strdup(item + 8);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static int set_disk_property(struct config_disk *disk, const char *item, struct error *error)
 {
     if (!strcmp(item, "readonly") || !strcmp(item, "readonly=on")) {
@@ -67,16 +85,18 @@ static int set_disk_property(struct config_disk *disk, const char *item, struct 
     } else if (!strcmp(item, "engine=auto") || !strcmp(item, "engine=io_uring") || !strcmp(item, "engine=threads")) {
         disk->engine = item[7] == 'a' ? BLOCK_ENGINE_AUTO : item[7] == 'i' ? BLOCK_ENGINE_URING : BLOCK_ENGINE_THREADS;
         disk->engine_given = true;
-    } else {
+    } else if (!set_format(disk, item)) {
         return error_set(error, EINVAL,
-                         "--disk %s: unknown property %s; known are bus=NAME, readonly, serial=TEXT, queues=N, "
-                         "cache=none|host, engine=auto|io_uring|threads (a comma in the file's name is written twice)",
+                         "--disk %s: unknown property %s; known are bus=NAME, format=raw|qcow2, backing=FILE, "
+                         "backing-format=raw|qcow2, readonly, serial=TEXT, queues=N, cache=none|host, "
+                         "engine=auto|io_uring|threads (a comma in the file's name is written twice)",
                          disk->path, item);
     }
     return 0;
 }
 
-int config_add_disk(struct config *config, const char *value, struct error *error)
+/* first: what it is before its properties are looked at. */
+static int add(struct config *config, const char *value, const struct config_disk *first, struct error *error)
 {
     struct config_disk *disk = &config->disks[config->disk_count];
     char *copy, *list, *item;
@@ -91,10 +111,48 @@ int config_add_disk(struct config *config, const char *value, struct error *erro
         free(copy);
         return error_set(error, EINVAL, "--disk %s: no file named; give FILE[,property...]", value);
     }
-    *disk = (struct config_disk){.path = strdup(item)};
+    *disk = *first;
+    disk->path = strdup(item);
     config->disk_count++;
     while (failed == 0 && (item = next_item(&list)))
         failed = set_disk_property(disk, item, error);
     free(copy);
     return failed;
+}
+
+int config_add_disk(struct config *config, const char *value, struct error *error)
+{
+    return add(config, value, &(struct config_disk){.bus = CONFIG_BUS_VIRTIO}, error);
+}
+
+int config_add_cdrom(struct config *config, const char *value, struct error *error)
+{
+    const struct config_disk drive = {
+        .bus = CONFIG_BUS_AHCI, .cdrom = true, .read_only = true, .format = BLOCK_FORMAT_RAW, .format_given = true};
+    int failed = add(config, value, &drive, error);
+    const struct config_disk *disk = &config->disks[config->disk_count ? config->disk_count - 1 : 0];
+
+    if (failed == 0 && disk->bus != CONFIG_BUS_AHCI && disk->bus != CONFIG_BUS_USB)
+        return error_set(error, EINVAL, "--cdrom %s: a CD-ROM drive is on bus ahci or usb; give one of them",
+                         disk->path);
+    return failed;
+}
+
+const struct block_options *config_disk_image(const struct config_disk *disk, struct block_options *options,
+                                              struct block_options *backing)
+{
+    *backing = (struct block_options){.path = disk->backing,
+                                      .read_only = true,
+                                      .format = disk->backing_format,
+                                      .format_given = true,
+                                      .engine = disk->engine,
+                                      .cache = disk->cache};
+    *options = (struct block_options){.path = disk->path,
+                                      .read_only = disk->read_only,
+                                      .format = disk->format,
+                                      .format_given = disk->format_given,
+                                      .backing = disk->backing ? backing : NULL,
+                                      .engine = disk->engine,
+                                      .cache = disk->cache};
+    return options;
 }

@@ -56,7 +56,9 @@ static const struct option options[] = {
     {.name = "append", .metavar = "TEXT", .type = TEXT, AT(append), .help = "command line for --kernel"},
 
     {.group = "Disks and network", .name = "disk", .metavar = "FILE[,PROPERTY...]", .type = SPECIAL, .apply = config_add_disk, .repeats = true,
-     .help = "a raw image or block device; properties bus=virtio, readonly, serial=TEXT, queues=N, cache=none|host, engine=auto|io_uring|threads"},
+     .help = "a disk image or block device; properties bus=virtio|nvme|ahci|usb, format=raw|qcow2, backing=FILE, backing-format=raw|qcow2, readonly, serial=TEXT, queues=N, cache=none|host, engine=auto|io_uring|threads"},
+    {.name = "cdrom", .metavar = "FILE[,bus=ahci|usb]", .type = SPECIAL, .apply = config_add_cdrom, .repeats = true,
+     .help = "a disc image in a CD-ROM drive; disks and drives are started in the order in which they are given"},
     {.name = "io-engine", .metavar = "auto|io_uring|threads", .fallback = "auto", CHOICE_OF(io_engine, "auto|io_uring|threads"),
      .help = "how disks are read and written, unless a disk says it"},
     {.name = "net", .metavar = "user|none", .fallback = "user", CHOICE_OF(net, "user|none"), .help = "network: user mode (needs no privilege) or none"},

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "casement/bytes.h"
@@ -16,6 +17,8 @@
 #include "qcow2_queue.h"
 
 #define SECTOR 512U
+#define LOCK_STEPS 50U
+#define LOCK_STEP_NS 20000000L
 
 static int open_file(const struct block_options *options, bool direct)
 {
@@ -36,18 +39,24 @@ static int cannot_open(const struct block_options *options, int err, struct erro
     return error_set(error, err, "--disk %s: %s; %s", options->path, strerror(err), remedy);
 }
 
+/* The kernel lets go of a killed machine's requests, and with them of its lock, a moment after the machine is gone. */
 static int lock(const struct block *block, const struct block_options *options, struct error *error)
 {
+    const struct timespec step = {.tv_nsec = LOCK_STEP_NS};
     struct flock range = {.l_type = options->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+    int failed = fcntl(block->fd, F_OFD_SETLK, &range) == 0 ? 0 : errno;
 
-    if (fcntl(block->fd, F_OFD_SETLK, &range) == 0)
-        return 0;
-    if (errno == EAGAIN || errno == EACCES)
+    for (unsigned n = 0; n < LOCK_STEPS && (failed == EAGAIN || failed == EACCES); n++) {
+        nanosleep(&step, NULL);
+        failed = fcntl(block->fd, F_OFD_SETLK, &range) == 0 ? 0 : errno;
+    }
+    if (failed == EAGAIN || failed == EACCES)
         return error_set(error, EBUSY,
                          "--disk %s: in use by another machine; stop that one or give this one its own disk",
                          options->path);
-    return error_set(error, errno, "--disk %s: cannot be locked: %s; put it on a file system that has locks",
-                     options->path, strerror(errno));
+    return failed ? error_set(error, failed, "--disk %s: cannot be locked: %s; put it on a file system that has locks",
+                              options->path, strerror(failed))
+                  : 0;
 }
 
 /* Before it is opened: opening a pipe waits for its other end. */
@@ -62,6 +71,32 @@ static int check_kind(const struct block_options *options, struct error *error)
     if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode))
         return error_set(error, EINVAL, "--disk %s: is neither a file nor a block device; name one", options->path);
     return 0;
+}
+
+/*
+ * The format is what the operator says, never what the image looks like (CVE-2026-27211). A raw image that looks like
+ * qcow2 most likely is one, and a guest that took it for a disk would destroy it: so it is refused until the operator
+ * says which it is. A guest that writes such a header to its raw disk keeps itself from starting, and gains nothing.
+ */
+static int check_raw(const struct block *block, const struct block_options *options, struct error *error)
+{
+    uint8_t *sectors;
+    bool looks;
+
+    if (options->format != BLOCK_FORMAT_RAW)
+        return 0;
+    if (options->backing)
+        return error_set(error, EINVAL,
+                         "--disk %s: a raw image lies on no other; leave backing out, or add format=qcow2",
+                         options->path);
+    sectors = options->format_given ? NULL : aligned_alloc(4096, 4096);
+    looks = sectors && pread(block->fd, sectors, 4096, 0) >= 4 && get_be32(sectors) == QCOW2_MAGIC;
+    free(sectors);
+    return looks ? error_set(error, EINVAL,
+                             "--disk %s: looks like a qcow2 image; add format=qcow2, or format=raw if the disk itself "
+                             "begins like this",
+                             options->path)
+                 : 0;
 }
 
 static int find_size(struct block *block, const struct block_options *options, struct error *error)
@@ -147,27 +182,6 @@ static int choose_engine(struct block *block, const struct block_options *option
     return 0;
 }
 
-/*
- * The format is what the operator says, never what the image looks like (CVE-2026-27211). A raw image that looks like
- * qcow2 most likely is one, and a guest that took it for a disk would destroy it: so it is refused until the operator
- * says which it is. A guest that writes such a header to its raw disk keeps itself from starting, and gains nothing.
- */
-static int check_raw(struct block *block, const struct block_options *options, struct error *error)
-{
-    uint8_t magic[4];
-
-    if (options->backing)
-        return error_set(error, EINVAL,
-                         "--disk %s: a raw image lies on no other; leave backing out, or add format=qcow2",
-                         options->path);
-    if (!options->format_given && block_pread(block, magic, sizeof magic, 0) == 0 && get_be32(magic) == QCOW2_MAGIC)
-        return error_set(error, EINVAL,
-                         "--disk %s: looks like a qcow2 image; add format=qcow2, or format=raw if the disk itself "
-                         "begins like this",
-                         options->path);
-    return 0;
-}
-
 int block_open_file(const struct block_options *options, struct block **result, struct error *error)
 {
     struct block *block = calloc(1, sizeof *block);
@@ -187,6 +201,8 @@ int block_open_file(const struct block_options *options, struct block **result, 
         }
         failed = block->fd < 0 ? cannot_open(options, errno, error) : 0;
     }
+    if (failed == 0)
+        failed = check_raw(block, options, error);
     if (failed == 0)
         failed = find_size(block, options, error);
     if (failed == 0)
@@ -217,8 +233,7 @@ int block_open(const struct block_options *options, struct block **result, struc
 
     if (failed < 0)
         return failed;
-    failed =
-        options->format == BLOCK_FORMAT_QCOW2 ? qcow2_attach(block, options, error) : check_raw(block, options, error);
+    failed = options->format == BLOCK_FORMAT_QCOW2 ? qcow2_attach(block, options, error) : 0;
     if (failed < 0) {
         block_close(block);
         return failed;

@@ -189,7 +189,7 @@ def test_damaged_images_are_refused_or_repaired(asan_driver, tmp_path):
         if subprocess.run([TREE / "casement", "image", "repair", image], stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL, timeout=300).returncode == 0:
             repaired += 1
-            assert errors(image) == (0, 0)
+            assert errors(image) == (0, 0), subprocess.run(["qemu-img", "check", image], capture_output=True, text=True)
             run(asan_driver, "open", image, "qcow2")
     assert opened > DAMAGED // 10 and repaired > DAMAGED // 4, (opened, repaired)
 
