@@ -79,10 +79,10 @@ static int read_extensions(struct qcow2_header *header, const uint8_t *bytes, si
         uint32_t type = get_be32(bytes + at), size = get_be32(bytes + at + 4);
 
         at += 8;
-        if (type == QCOW2_EXT_END)
-            return 0;
         if (size > end - at)
             return damaged(name, "the length of a header extension", size, error);
+        if (type == QCOW2_EXT_END)
+            return 0;
         if (type == (uint32_t)QCOW2_EXT_BACKING_FORMAT) {
             memcpy(header->backing_format, bytes + at, MIN((size_t)size, sizeof header->backing_format - 1));
         } else if (type == (uint32_t)QCOW2_EXT_BITMAPS) {

@@ -88,6 +88,7 @@ def test_variables_belong_to_one_machine(shell, casement, folder):
     assert "in use by another machine" in text and text.count("\n") == 1
 
 
+@pytest.mark.long
 def test_signal_ends_the_shell_hard_when_it_does_not_listen(shell):
     machine = shell("--stop-timeout", "1")
     machine.signal(signal.SIGTERM)

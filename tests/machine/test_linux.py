@@ -34,6 +34,7 @@ def test_processors_and_memory(linux):
     assert machine.guest_status() == 0
 
 
+@pytest.mark.long
 def test_power_button(linux):
     machine = linux("wait-power-button")
     machine.wait_serial("GUEST-LISTENS")

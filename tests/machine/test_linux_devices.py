@@ -108,7 +108,7 @@ def test_kernel_log_and_tables(linux, casement, initrd, image, folder, boot):
     (folder / "disk").unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("engine", ["io_uring", "threads"])
+@pytest.mark.parametrize("engine", ["io_uring", pytest.param("threads", marks=pytest.mark.long)])
 @pytest.mark.parametrize("cpus", [1, 4] if os.environ.get("LONG") == "1" else [1])
 def test_disk_under_verification(linux, image, rig, engine, cpus):
     path = image(64)
@@ -213,6 +213,7 @@ def test_network_in_and_out(linux, rig, folder, card):
         server.kill()
 
 
+@pytest.mark.long
 def test_a_forward_that_is_taken_is_refused(linux, rig):
     first = linux("sleep 600", "--forward", "18081:80")
     first.wait_serial("GUEST-STARTED")

@@ -75,7 +75,7 @@ def test_resets_lose_no_completed_write(casement, initrd, kernel, folder, writer
     disk.unlink()
 
 
-@pytest.mark.parametrize("engine", ["io_uring", "threads"])
+@pytest.mark.parametrize("engine", ["io_uring", pytest.param("threads", marks=pytest.mark.long)])
 def test_flush_reaches_the_disk_of_the_host(casement, initrd, kernel, rig, engine):
     """The host's disk has a volatile cache and counts its flushes."""
     rig.shell("modprobe -r null_blk; modprobe null_blk nr_devices=1 gb=1 memory_backed=1 cache_size=16 bs=512")

@@ -144,6 +144,7 @@ def test_what_is_read_is_true(linux, rig, folder):
     assert machine.ctl("status") == "running cpus=1 memory=192M resets=1 display=0x0"
 
 
+@pytest.mark.long
 def test_events_come_each_second_and_on_change(linux, rig, folder):
     machine = linux()
     url = f"http://127.0.0.1:{PORT}/api/v1/events"
@@ -219,6 +220,7 @@ def test_the_token_is_said_once_and_kept(linux, rig, folder, casement):
     assert again.wait_end() == 0
 
 
+@pytest.mark.long
 def test_a_password(linux, rig, folder):
     secret = folder / "password"
     secret.write_text("correct horse battery\n")
@@ -239,6 +241,7 @@ def test_a_password(linux, rig, folder):
     assert machine.ctl("status").startswith("running")
 
 
+@pytest.mark.long
 def test_tls(linux, rig, folder):
     machine = linux("--web-tls", "on", "--web-host", "vm.example.com")
     state = machine.folder / "state"

@@ -194,6 +194,7 @@ DRAWN = f"""(() => {{
 PEOPLE = [(width, height, scheme) for width, height in ((390, 844), (1280, 800)) for scheme in ("light", "dark")]
 
 
+@pytest.mark.long
 def test_what_people_see(linux, open_page, page_of, folder):
     """Pictures of a real machine's page to look at: phone and desktop, light and dark; nothing sticks out."""
     machine, _ = linux

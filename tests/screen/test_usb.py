@@ -154,6 +154,7 @@ def test_each_key_arrives_once(linux):
     assert machine.wait_end() == 0
 
 
+@pytest.mark.long
 def test_each_button_axis_and_wheel(linux):
     machine = linux(LISTEN % "Tablet")
     wait_listeners(machine, 2)
@@ -187,6 +188,7 @@ def test_ten_thousand_pointer_events(linux, tmp_path):
     assert machine.guest_status() == 0
 
 
+@pytest.mark.long
 def test_unplugged_and_plugged_while_typing(linux):
     """Whichever keyboard has them, all keys come, in their order."""
     machine = linux(LISTEN % "Keyboard")

@@ -60,6 +60,7 @@ def test_sees_and_types(shell, viewer, folder):
     assert ocr.text_of(last).count("typed by") >= 3  # of four: it does not read every letter right
 
 
+@pytest.mark.long
 def test_only_with_the_password(shell, viewer, folder):
     wrong = folder / "wrong"
     wrong.write_text("tell somebody\n")  # the first eight bytes are others
@@ -69,6 +70,7 @@ def test_only_with_the_password(shell, viewer, folder):
     assert "tell" not in shell.log.read_text()
 
 
+@pytest.mark.long
 def test_port_in_use(shell, casement, password):
     second = casement("--memory", "128M", "--net", "none", "--vnc", PORT, "--vnc-password-file", password)
     assert second.wait_end() == 2

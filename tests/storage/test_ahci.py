@@ -43,7 +43,7 @@ def image(folder):
     (folder / "image").unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("engine", ["io_uring", "threads"])
+@pytest.mark.parametrize("engine", ["io_uring", pytest.param("threads", marks=pytest.mark.long)])
 @pytest.mark.parametrize("cpus", [1, 4] if LONG else [1])
 def test_disk_under_verification(linux, rig, cpus, engine):
     path = rig.shell("f=$(mktemp /tmp/disk.XXXXXX); truncate -s 64M $f; echo $f").stdout.strip()
@@ -76,6 +76,7 @@ def test_disc_reads_back(linux, rig, image):
     rig.shell(f"rm {spare}")
 
 
+@pytest.mark.long
 def test_port_reset_under_load(linux, rig):
     """libata's own recovery, asked for again and again, while fio verifies."""
     path = rig.shell("f=$(mktemp /tmp/disk.XXXXXX); truncate -s 64M $f; echo $f").stdout.strip()
@@ -90,6 +91,7 @@ def test_port_reset_under_load(linux, rig):
     rig.shell(f"rm {path}")
 
 
+@pytest.mark.long
 def test_firmware_starts_a_disk(casement, initrd, folder):
     made = guest_image.boot_disk(folder / "disk", initrd(LOAD + "cat /sys/block/sda/device/model\n"),
                                  "console=ttyS0 quiet")

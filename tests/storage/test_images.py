@@ -15,9 +15,9 @@ import pytest
 HERE = Path(__file__).resolve().parent
 TREE = HERE.parent.parent
 LONG = os.environ.get("LONG") == "1"
-OPERATIONS = 1_000_000 if LONG else 6_000
-KILLS = 300 if LONG else 20
-DAMAGED = 200 if LONG else 60
+OPERATIONS = 1_000_000 if LONG else 3_000
+KILLS = 300 if LONG else 8
+DAMAGED = 200 if LONG else 30
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 REFUSED = 2
 

@@ -98,6 +98,7 @@ def test_tools_find_nothing_missing(linux, image):
     assert not trouble(machine), trouble(machine)
 
 
+@pytest.mark.long
 def test_read_only_disk(linux, image, rig):
     path = image(8)
     before = rig.shell(f"md5sum {path}").stdout
@@ -122,6 +123,7 @@ def test_controller_reset_under_load(linux, image):
     assert machine.wait_end() == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", ["nvme.use_threaded_interrupts=1", "pci=nomsi", "nvme.poll_queues=1"])
 def test_other_ways_of_interrupts(linux, image, options):
     machine = linux(FIO.replace("12M", "4M"), "--disk", f"{image(16)},bus=nvme,queues=2", append=options,

@@ -11,7 +11,7 @@
 #include "cmocka_all.h"
 #include "fake_ahci.h"
 
-#define WAIT_NS INT64_C(10000000000)
+#define WAIT_NS INT64_C(100000000000)
 #define FILLED (4 * MiB)
 
 struct block *ahci_image(char path[64], uint64_t size, bool read_only)
