@@ -15,6 +15,8 @@ ASAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-
 # The fences of a virtqueue pair with a guest, which the sanitizer does not see in any case.
 TSAN := -O1 -g -fsanitize=thread -Wno-tsan
 
+COMMA := ,
+
 # The page and the RFB client that it is built around, compressed into the program.
 ASSETS := build/page/assets.c
 SOURCES := $(sort $(wildcard vmm/*.c vmm/*/*.c devices/*/*.c firmware/*.c)) $(ASSETS)
@@ -45,6 +47,8 @@ endef
 $(eval $(call flavour,release,$(CFLAGS)))
 $(eval $(call flavour,asan,$(ASAN)))
 $(eval $(call flavour,tsan,$(TSAN)))
+$(eval $(call flavour,fuzz,-O1 -g -fsanitize=fuzzer-no-link$(COMMA)address$(COMMA)undefined -fno-sanitize-recover=all))
+build/fuzz/%: CC = clang
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)
 
@@ -63,6 +67,15 @@ check: $(UNIT_TESTS:%=build/asan/test/%) $(RACE_TESTS:%=build/tsan/test/%)
 # One program: make build/asan/test/test_bus, or, built and run: make unit TEST=test_bus
 unit: build/asan/test/$(TEST)
 	tests/unit/run $<
+
+# Random deeds of guests and random images, each fuzzer for so many seconds: make fuzz SECONDS=600. Needs clang.
+SECONDS ?= 60
+FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/run/%,$(sort $(wildcard tests/fuzz/*.c)))
+build/fuzz/run/%: build/fuzz/tests/fuzz/%.o $(TEST_HELPERS:%.c=build/fuzz/%.o) build/fuzz/libcasement.a
+	@mkdir -p $(@D)
+	clang -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS) -lcmocka
+fuzz: $(FUZZERS)
+	tests/fuzz/run $(SECONDS) $^
 
 # What a program that is linked with the library needs beside it.
 libs:
@@ -90,4 +103,4 @@ install: casement
 clean:
 	rm -rf build casement
 
-.PHONY: all check unit libs test format lint run layouts docs install clean
+.PHONY: all check unit fuzz libs test format lint run layouts docs install clean

@@ -149,7 +149,7 @@ static void show_size(char text[32], uint64_t size)
 static int create(struct call *call)
 {
     struct image_options options = {.path = call->words[0]};
-    char size[32];
+    char size[32] = "";
     int failed = read_making(call, &options);
 
     if (failed == 0)
@@ -200,8 +200,8 @@ static void print_name(FILE *out, const char *what, const char *name)
 
 static int info(struct call *call)
 {
-    struct image_info info;
-    enum block_format format;
+    struct image_info info = {0};
+    enum block_format format = BLOCK_FORMAT_RAW;
     char size[32], allocated[32];
     int failed = read_format(call, OPTION_FORMAT, &format);
 
@@ -265,8 +265,8 @@ static int repair(struct call *call)
 
 static int grow(struct call *call)
 {
-    enum block_format format;
-    uint64_t size;
+    enum block_format format = BLOCK_FORMAT_RAW;
+    uint64_t size = 0;
     char text[32];
     int failed = read_format(call, OPTION_FORMAT, &format);
 
@@ -294,7 +294,7 @@ static int read_source(struct call *call, struct image_source *source)
 static int convert(struct call *call)
 {
     struct image_options options = {.path = call->words[1]};
-    struct image_source source;
+    struct image_source source = {0};
     int failed = read_making(call, &options);
 
     if (failed == 0)

@@ -335,7 +335,7 @@ static int write_backing(const struct qcow2 *q, const char *backing, enum block_
 
     if (failed == 0 && backing) {
         memset(block + place, 0, QCOW2_NAME_MAX + 1);
-        memcpy(block + place, backing, strlen(backing));
+        memcpy(block + place, backing, strlen(backing)); // NOLINT(bugprone-not-null-terminated-result): zeroes follow
         failed = qcow2_write(q, block + SECTOR, QCOW2_BLOCK - SECTOR, SECTOR);
         if (failed == 0)
             failed = qcow2_sync(q);

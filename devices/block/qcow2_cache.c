@@ -85,7 +85,7 @@ static struct qcow2_slice *grow(struct qcow2_cache *cache)
 
     if (cache->count == cache->room) {
         size_t room = MAX(2 * cache->room, (size_t)LEAST_SLICES);
-        struct qcow2_slice **larger = realloc(cache->slices, room * sizeof *larger);
+        struct qcow2_slice **larger = realloc(cache->slices, room * sizeof(struct qcow2_slice *));
 
         if (!larger)
             return NULL;

@@ -239,7 +239,7 @@ int qcow2_check(struct qcow2 *q, bool repair, struct qcow2_findings *findings, s
     struct walk walk;
     int failed = qcow2_walk_create(&walk, q, repair, findings, error);
 
-    if (failed < 0)
+    if (failed < 0 || !walk.tables)
         return failed;
     failed = qcow2_walk(&walk);
     if (failed == 0)

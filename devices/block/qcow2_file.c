@@ -260,10 +260,10 @@ static int make_writable(struct qcow2 *q, struct error *error)
 int qcow2_open(struct qcow2 **result, int fd, const char *name, bool read_only, bool can_punch, size_t cache_bytes,
                struct error *error)
 {
-    struct qcow2 *q;
+    struct qcow2 *q = NULL;
     int failed = qcow2_load(&q, fd, name, read_only, error);
 
-    if (failed < 0)
+    if (failed < 0 || !q)
         return failed;
     q->can_punch = can_punch;
     qcow2_cache_create(q, cache_bytes);

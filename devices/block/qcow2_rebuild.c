@@ -60,7 +60,7 @@ static int plan(const struct walk *walk, struct layout *layout)
     *layout = (struct layout){.first = walk->clusters, .in_block = q->cluster * 8 >> q->header.refcount_order};
     layout->table = MIN(round_up(round_up(wanted, layout->in_block) * 8, q->cluster), MAX(most, 1ULL));
     layout->ranges = layout->table * (q->cluster / 8);
-    layout->used = calloc(layout->ranges, sizeof *layout->used);
+    layout->used = calloc(MAX(layout->ranges, 1ULL), sizeof *layout->used);
     if (!layout->used)
         return -ENOMEM;
     if (round_up(walk->clusters, layout->in_block) > layout->ranges)

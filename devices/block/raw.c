@@ -228,7 +228,7 @@ int block_open_file(const struct block_options *options, struct block **result, 
 
 int block_open(const struct block_options *options, struct block **result, struct error *error)
 {
-    struct block *block;
+    struct block *block = NULL;
     int failed = block_open_file(options, &block, error);
 
     if (failed < 0)

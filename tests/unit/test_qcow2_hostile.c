@@ -109,9 +109,9 @@ static void fields_at_their_edges(void **state)
         {100, 4, CLUSTER + 8, -EINVAL},
         {100, 4, UINT32_MAX & ~7U, -EINVAL},
         {104, 1, 1, -EINVAL},
-        {112, 4, 1, 0},          /* an unknown extension without contents */
-        {116, 4, UINT32_MAX, 0}, /* the end has no length */
-        {8, 8, 1, -EINVAL},      /* backing name of no length */
+        {112, 4, 1, 0},                /* an unknown extension without contents */
+        {116, 4, UINT32_MAX, -EINVAL}, /* the end has no length, and others look */
+        {8, 8, 1, -EINVAL},            /* backing name of no length */
     };
     uint8_t bytes[CLUSTER];
     struct error error;
