@@ -208,6 +208,14 @@ void slot_fill(struct ahci_driver *driver, unsigned port, unsigned slot, const s
         slot_region(driver, port, slot, 0, data, bytes);
 }
 
+/* A queued command's issue bit is cleared when it is accepted, its active bit when it has ended. */
+static bool under_way(struct ahci_driver *driver, unsigned port, unsigned slot)
+{
+    bool queued = (ram_peek(driver, M_TABLE(port, slot) + 2, 1) & 0xFE) == 0x60;
+
+    return (port_get(driver, port, P_CI) | (queued ? port_get(driver, port, P_SACT) : 0)) >> slot & 1;
+}
+
 uint32_t slot_run(struct ahci_driver *driver, unsigned port, unsigned slot)
 {
     int64_t end = clock_ns() + WAIT_NS;
@@ -215,7 +223,7 @@ uint32_t slot_run(struct ahci_driver *driver, unsigned port, unsigned slot)
 
     port_put(driver, port, P_IS, UINT32_MAX);
     port_put(driver, port, P_CI, 1U << slot);
-    while ((port_get(driver, port, P_CI) >> slot & 1) && !(port_get(driver, port, P_IS) & 0x7D000000)) {
+    while (under_way(driver, port, slot) && !(port_get(driver, port, P_IS) & 0x7D000000)) {
         if (clock_ns() > end)
             fail_msg("port %u: a command does not end", port);
         sched_yield();
