@@ -34,7 +34,7 @@ class Casement:
         self.serial_log.touch()
         given = [str(option) for option in options]
         command = [*wrapper, self.program, "run", *given, "--control", self.control]
-        for option, value in (("--serial", self.serial_log), ("--state", folder / "state"), ("--web", "none")):
+        for option, value in (("--serial", self.serial_log), ("--state", folder / "state"), ("--web", "none"), ("--cpus", 1)):
             if option not in given:
                 command += [option, value]
         self._output = open(self.log, "ab", buffering=0)
