@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -43,6 +44,13 @@ class Page:
 
     def wait(self, selector, state="visible", seconds=30):
         self.call("waitFor", {"state": state, "timeout": seconds * 1000}, selector=selector)
+
+    def wait_gone(self, selector, seconds=300):
+        """Until the selector shows nothing, for longer than one answer of the driver may take."""
+        deadline = time.monotonic() + seconds
+        while self.visible(selector):
+            assert time.monotonic() < deadline, f"{selector} is still there after {seconds} seconds"
+            time.sleep(0.1)
 
     def run(self, expression):
         return self.call("evaluate", expression)

@@ -45,7 +45,7 @@ def test_the_shell_in_a_page(shell, open_page, folder):
     page.fill("#paste-text", text + "\n")
     page.call("selectOption", "us", selector="#paste-layout")
     page.click("#paste-go")
-    page.wait("#d-paste", "hidden")
+    page.wait_gone("#d-paste")
     machine.wait_control()
     machine.wait_screen("062063064", 240)
 

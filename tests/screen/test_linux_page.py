@@ -101,7 +101,7 @@ def paste(page, text, layout):
     page.wait("#paste-layout:enabled")
     page.call("selectOption", layout, selector="#paste-layout")
     page.click("#paste-go")
-    page.wait("#d-paste", "hidden", 60)
+    page.wait_gone("#d-paste")
 
 
 def strike(page, *keys):
