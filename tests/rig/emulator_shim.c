@@ -10,8 +10,9 @@
  * by then.
  *
  * An interrupt that never comes. VMRUN adds to the processor's pending interrupts without the big lock, and so may wipe
- * out one that a device or the other processor adds at that instant. So other threads hand theirs to the processor's
- * own thread.
+ * out one that a device or the other processor adds at that instant. The interrupt stays noted in the local APIC, but
+ * the processor does not look there before the next one comes; when the lost one was its timer's, none does. So every
+ * processor is asked to look, again and again.
  *
  * A processor that sleeps for ever. Now and then one halts, in the outer machine's idle loop, while its global
  * interrupt flag is clear, which nothing but a #VMEXIT or CLGI does, and KVM sets it again before it goes on; how it
@@ -37,7 +38,7 @@
 #define STEP_NS 2000000L
 /* The class appears while the emulator starts, single-threaded; its firmware runs far longer than this. */
 #define START_NS 800000000L
-/* CPU_INTERRUPT_POLL of an x86 processor: the local APIC is asked what is pending. All that other threads raise. */
+/* CPU_INTERRUPT_POLL of an x86 processor: the local APIC is asked what is pending. */
 #define INTERRUPT_POLL 0x10
 #define NO_EXCEPTION (-1)
 #define GLOBAL_INTERRUPT 1U /* HF2_GIF_MASK */
@@ -56,8 +57,6 @@ static struct {
     bool (*held)(void);
     void (*take)(const char *file, int line);
     void (*give)(void);
-    bool (*is_self)(void *cpu);
-    void (*run_on)(void *cpu, void (*work)(void *cpu, uint64_t data), uint64_t data);
     void *(*processor)(int index);
     void (*kick)(void *cpu);
 } emulator;
@@ -67,22 +66,13 @@ static uint32_t *word_at(void *cpu, size_t offset)
     return (uint32_t *)((char *)cpu + offset);
 }
 
-/* On the processor's own thread, with the lock. */
-static void raise_here(void *cpu, uint64_t mask)
-{
-    emulator.hook(cpu, (int)mask);
-}
-
 static void safe_hook(void *cpu, int mask)
 {
     bool held = emulator.held();
 
     if (!held)
         emulator.take(__FILE__, __LINE__);
-    if (mask == INTERRUPT_POLL && !emulator.is_self(cpu))
-        emulator.run_on(cpu, raise_here, (uint64_t)mask);
-    else
-        emulator.hook(cpu, mask);
+    emulator.hook(cpu, mask);
     if (!held)
         emulator.give();
 }
@@ -190,12 +180,14 @@ static void *keep_looking(void *unused)
 
         nanosleep(&pause, NULL);
         emulator.take(__FILE__, __LINE__);
-        for (int n = 0; n < PROCESSORS && (cpu = emulator.processor(n)); n++)
+        for (int n = 0; n < PROCESSORS && (cpu = emulator.processor(n)); n++) {
             if (*word_at(cpu, emulator.halted_at) && !(*word_at(cpu, emulator.flags_at) & GLOBAL_INTERRUPT)) {
                 *word_at(cpu, emulator.flags_at) |= GLOBAL_INTERRUPT;
                 emulator.kick(cpu);
                 fprintf(stderr, "emulator_shim: processor %d halted with its global interrupt flag clear\n", n);
             }
+            emulator.hook(cpu, INTERRUPT_POLL);
+        }
         emulator.give();
     }
     return NULL;
@@ -246,9 +238,7 @@ __attribute__((constructor)) static void start(void)
     emulator.held = (bool (*)(void))either("bql_locked", "qemu_mutex_iothread_locked");
     emulator.take = (void (*)(const char *, int))either("bql_lock_impl", "qemu_mutex_lock_iothread_impl");
     emulator.give = (void (*)(void))either("bql_unlock", "qemu_mutex_unlock_iothread");
-    emulator.is_self = (bool (*)(void *))dlsym(RTLD_DEFAULT, "qemu_cpu_is_self");
-    emulator.run_on = (void (*)(void *, void (*)(void *, uint64_t), uint64_t))dlsym(RTLD_DEFAULT, "async_run_on_cpu");
-    if (emulator.held && emulator.take && emulator.give && emulator.is_self && emulator.run_on && emulator.processor &&
-        emulator.kick && !pthread_create(&thread, NULL, watch_start, NULL))
+    if (emulator.held && emulator.take && emulator.give && emulator.processor && emulator.kick &&
+        !pthread_create(&thread, NULL, watch_start, NULL))
         pthread_detach(thread);
 }
