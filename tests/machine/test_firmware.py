@@ -79,6 +79,7 @@ def test_variables_persist(shell, folder):
     other.wait_serial("(?i)no matching variables|not found")
 
 
+@pytest.mark.long
 def test_variables_belong_to_one_machine(shell, casement, folder):
     state = folder / "one"
     shell(state=state)

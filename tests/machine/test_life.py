@@ -18,6 +18,7 @@ def linux(casement, initrd, kernel):
     return start
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["acpi", pytest.param("kbd", marks=pytest.mark.long)])
 def test_reboots_leave_nothing_behind(linux, method):
     machine = linux("true", append=f"casement.end=reboot reboot={method}")

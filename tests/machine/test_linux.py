@@ -26,6 +26,7 @@ def test_runs_a_script_and_powers_off(linux):
     assert machine.wait_end() == 0
 
 
+@pytest.mark.long
 def test_processors_and_memory(linux):
     machine = linux("nproc; sed -n 's/MemTotal: *\\([0-9]*\\) kB/memory \\1/p' /proc/meminfo", "--cpus", "2",
                     memory="512M")
@@ -43,6 +44,7 @@ def test_power_button(linux):
     assert machine.wait_end() == 0
 
 
+@pytest.mark.long
 def test_reset_starts_again(linux):
     machine = linux("sleep 600")
     machine.wait_serial("GUEST-STARTED")

@@ -124,6 +124,7 @@ def test_each_operation_answers_as_described(linux, rig, folder):
     raise AssertionError("power/off is not described")
 
 
+@pytest.mark.long
 def test_what_is_read_is_true(linux, rig, folder):
     machine = linux("--forward", "2222:22", "--forward", "0.0.0.0:5353:53/udp", "--name", "box")
     http = client(rig, folder, machine)
@@ -167,6 +168,7 @@ def test_events_come_each_second_and_on_change(linux, rig, folder):
     assert all("usage" in event for event in events)
 
 
+@pytest.mark.long
 def test_metrics(linux, rig, folder):
     disk = folder / "disk.img"
     with open(disk, "wb") as file:

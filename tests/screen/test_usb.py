@@ -175,6 +175,7 @@ def test_each_button_axis_and_wheel(linux):
     assert machine.wait_end() == 0
 
 
+@pytest.mark.long
 def test_ten_thousand_pointer_events(linux, tmp_path):
     reader = tmp_path / "pointer-reader"
     subprocess.run([os.environ.get("CC", "cc"), "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o", reader,

@@ -102,6 +102,7 @@ def test_firmware_starts_a_disk(casement, initrd, folder):
     made.unlink()
 
 
+@pytest.mark.long
 def test_firmware_starts_a_disc(casement, folder):
     iso = folder / "installer.iso"
     subprocess.run([TREE / "tools/installer-iso", iso], check=True)

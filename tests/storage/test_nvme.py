@@ -62,6 +62,7 @@ def test_disk_under_verification(linux, image, engine, cpus):
     assert not trouble(machine), trouble(machine)
 
 
+@pytest.mark.long
 def test_discard_frees_and_zeroes(linux, image, rig):
     path = image(32)
     script = ("dd if=/dev/urandom of=/dev/nvme0n1 bs=1M count=32 oflag=direct && sync\n"
@@ -108,6 +109,7 @@ def test_read_only_disk(linux, image, rig):
     assert rig.shell(f"md5sum {path}").stdout == before
 
 
+@pytest.mark.long
 def test_controller_reset_under_load(linux, image):
     """The driver resets the controller while fio verifies: it tries again what was cancelled, and all is right."""
     resets = 20 if LONG else 4
