@@ -49,6 +49,20 @@ def folder(request):
 
 
 @pytest.fixture
+def image(rig):
+    """image(megabytes): a disk image in the rig's memory, on a file system that can punch holes."""
+    made = []
+
+    def make(megabytes):
+        path = rig.shell(f"f=$(mktemp /tmp/disk.XXXXXX); truncate -s {megabytes}M $f; echo $f").stdout.strip()
+        made.append(path)
+        return path
+
+    yield make
+    rig.shell("rm -f " + " ".join(made) if made else "true")
+
+
+@pytest.fixture
 def kernel():
     """Debian's unmodified kernel: .image, .release."""
     return guest_image.kernel()

@@ -223,3 +223,24 @@ void bus_write(struct bus *bus, enum bus_space space, uint64_t address, unsigned
     for (unsigned n = 0; n < size && address + n >= address; n++)
         bus_write(bus, space, address + n, 1, value >> (8 * n) & 0xFF);
 }
+
+uint64_t bus_read_words(bus_word_reader *read, void *device, uint64_t offset, unsigned size)
+{
+    uint64_t value = 0;
+
+    for (unsigned n = 0; n < size;) {
+        unsigned at = (unsigned)offset + n, skip = at % 4, now = MIN(4 - skip, size - n);
+
+        value |= (read(device, at - skip) >> 8 * skip & all_ones(now)) << 8 * n;
+        n += now;
+    }
+    return value;
+}
+
+void bus_write_words(bus_word_writer *write, void *device, uint64_t offset, unsigned size, uint64_t value)
+{
+    if (offset % 4 || size % 4)
+        return;
+    for (unsigned n = 0; n < size; n += 4)
+        write(device, (unsigned)offset + n, (uint32_t)(value >> 8 * n));
+}

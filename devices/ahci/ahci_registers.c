@@ -71,8 +71,9 @@ static uint32_t read_port(const struct port_state *state, unsigned offset)
 }
 
 /* offset is a multiple of 4. */
-static uint32_t read_word(const struct ahci *ahci, unsigned offset)
+static uint32_t read_word(void *opaque, unsigned offset)
 {
+    const struct ahci *ahci = opaque;
     if (offset >= PORT_REGISTERS && offset < PORT_REGISTERS_END)
         return read_port(&ahci->state.ports[(offset - PORT_REGISTERS) / PORT_REGISTERS_BYTES],
                          offset % PORT_REGISTERS_BYTES);
@@ -171,8 +172,9 @@ static void write_control(struct ahci *ahci, uint32_t value)
     ahci->state.control = CONTROL_AHCI | (value & CONTROL_INTERRUPTS);
 }
 
-static void write_word(struct ahci *ahci, unsigned offset, uint32_t value)
+static void write_word(void *opaque, unsigned offset, uint32_t value)
 {
+    struct ahci *ahci = opaque;
     if (ahci->state.control & CONTROL_RESET)
         return; /* until the reset is over */
     if (offset >= PORT_REGISTERS && offset < PORT_REGISTERS_END)
@@ -184,32 +186,23 @@ static void write_word(struct ahci *ahci, unsigned offset, uint32_t value)
         ahci->state.interrupt_status &= ~value;
 }
 
-/* Any part may be read, for no register is changed by that. */
 static uint64_t registers_read(void *opaque, uint64_t offset, unsigned size)
 {
     struct ahci *ahci = opaque;
-    uint64_t value = 0;
+    uint64_t value;
 
     pthread_mutex_lock(&ahci->lock);
-    for (unsigned n = 0; n < size; n++) {
-        unsigned at = (unsigned)offset + n;
-
-        value |= (uint64_t)(read_word(ahci, at & ~3U) >> at % 4 * 8 & 0xFF) << 8 * n;
-    }
+    value = bus_read_words(read_word, ahci, offset, size);
     pthread_mutex_unlock(&ahci->lock);
     return value;
 }
 
-/* Registers are written as a whole: a wider access is two of them, a part of one means nothing. */
 static void registers_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
     struct ahci *ahci = opaque;
 
-    if (offset % 4 || size < 4)
-        return;
     pthread_mutex_lock(&ahci->lock);
-    for (unsigned n = 0; n < size; n += 4)
-        write_word(ahci, (unsigned)offset + n, (uint32_t)(value >> 8 * n));
+    bus_write_words(write_word, ahci, offset, size, value);
     ahci_update_pin(ahci);
     pthread_mutex_unlock(&ahci->lock);
 }

@@ -61,10 +61,14 @@ void e1000e_reset_registers(struct e1000e *card)
     e1000e_mask(card, 0, 0); /* nothing waits: the pin goes low */
 }
 
-static uint32_t read_register(struct e1000e *card, unsigned offset)
+static uint32_t read_register(void *device, unsigned offset)
 {
-    uint32_t value = *e1000e_register(card, offset);
+    struct e1000e *card = device;
+    uint32_t value;
 
+    if (offset >= REGISTERS_END)
+        return 0;
+    value = *e1000e_register(card, offset);
     switch (offset) {
     case CTRL_DUP:
         return *e1000e_register(card, CTRL);
@@ -99,10 +103,14 @@ static void write_control(struct e1000e *card, uint32_t value)
         e1000e_raise(card, CAUSE_LSC);
 }
 
-static void write_register(struct e1000e *card, unsigned offset, uint32_t value)
+static void write_register(void *device, unsigned offset, uint32_t value)
 {
-    uint32_t *at = e1000e_register(card, offset);
+    struct e1000e *card = device;
+    uint32_t *at;
 
+    if (offset >= REGISTERS_END)
+        return;
+    at = e1000e_register(card, offset);
     switch (offset) {
     case CTRL:
     case CTRL_DUP:
@@ -141,31 +149,23 @@ static void write_register(struct e1000e *card, unsigned offset, uint32_t value)
     }
 }
 
-/* Drivers use 32 bits; of a wider or narrower read the bits are given, a narrower write has no meaning (10.1.1). */
 static uint64_t registers_read(void *device, uint64_t offset, unsigned size)
 {
     struct e1000e *card = device;
-    uint64_t value = 0;
+    uint64_t value;
 
     pthread_mutex_lock(&card->lock);
-    if (offset < REGISTERS_END)
-        value = read_register(card, (unsigned)offset & ~3U) >> (offset & 3) * 8;
-    if (size == 8 && offset + 4 < REGISTERS_END)
-        value |= (uint64_t)read_register(card, ((unsigned)offset & ~3U) + 4) << 32;
+    value = bus_read_words(read_register, card, offset, size);
     pthread_mutex_unlock(&card->lock);
-    return value & all_ones(size);
+    return value;
 }
 
 static void registers_write(void *device, uint64_t offset, unsigned size, uint64_t value)
 {
     struct e1000e *card = device;
 
-    if (size < 4 || offset % 4)
-        return;
     pthread_mutex_lock(&card->lock);
-    for (unsigned n = 0; n < size / 4; n++)
-        if (offset + 4 * n < REGISTERS_END)
-            write_register(card, (unsigned)offset + 4 * n, (uint32_t)(value >> 32 * n));
+    bus_write_words(write_register, card, offset, size, value);
     pthread_mutex_unlock(&card->lock);
 }
 

@@ -21,8 +21,9 @@ enum {
 #define AQA_KEPT 0x0FFF0FFFU
 
 /* offset is a multiple of 4. */
-static uint32_t read_word(const struct nvme *nvme, unsigned offset)
+static uint32_t read_word(void *opaque, unsigned offset)
 {
+    const struct nvme *nvme = opaque;
     const struct nvme_state *state = &nvme->state;
 
     switch (offset) {
@@ -75,8 +76,9 @@ static uint64_t with_half(uint64_t whole, bool high, uint32_t value)
     return high ? (whole & UINT32_MAX) | (uint64_t)value << 32 : (whole & ~(uint64_t)UINT32_MAX) | value;
 }
 
-static void write_word(struct nvme *nvme, unsigned offset, uint32_t value)
+static void write_word(void *opaque, unsigned offset, uint32_t value)
 {
+    struct nvme *nvme = opaque;
     struct nvme_state *state = &nvme->state;
     bool enabled = state->cc & CC_ENABLE;
 
@@ -109,32 +111,23 @@ static void write_word(struct nvme *nvme, unsigned offset, uint32_t value)
     }
 }
 
-/* Any part may be read, for no register is changed by that. */
 static uint64_t registers_read(void *opaque, uint64_t offset, unsigned size)
 {
     struct nvme *nvme = opaque;
-    uint64_t value = 0;
+    uint64_t value;
 
     pthread_mutex_lock(&nvme->lock);
-    for (unsigned n = 0; n < size; n++) {
-        unsigned at = (unsigned)offset + n;
-
-        value |= (uint64_t)(read_word(nvme, at & ~3U) >> at % 4 * 8 & 0xFF) << 8 * n;
-    }
+    value = bus_read_words(read_word, nvme, offset, size);
     pthread_mutex_unlock(&nvme->lock);
     return value;
 }
 
-/* Registers are written as a whole (NVMe 3.1): a wider access is two of them, a part of one means nothing. */
 static void registers_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
     struct nvme *nvme = opaque;
 
-    if (offset % 4 || size < 4)
-        return;
     pthread_mutex_lock(&nvme->lock);
-    for (unsigned n = 0; n < size; n += 4)
-        write_word(nvme, (unsigned)offset + n, (uint32_t)(value >> 8 * n));
+    bus_write_words(write_word, nvme, offset, size, value);
     pthread_mutex_unlock(&nvme->lock);
 }
 

@@ -82,8 +82,9 @@ static uint32_t microframe(const struct xhci *xhci)
 }
 
 /* offset is a multiple of 4. */
-static uint32_t read_word(const struct xhci *xhci, unsigned offset)
+static uint32_t read_word(void *opaque, unsigned offset)
 {
+    const struct xhci *xhci = opaque;
     if (offset < sizeof capabilities)
         return capabilities[offset / 4];
     if (offset >= PORT_REGISTERS && offset < PORT_REGISTERS_END)
@@ -177,8 +178,9 @@ static void doorbell(struct xhci *xhci, unsigned slot, uint32_t value)
     xhci_post(xhci);
 }
 
-static void write_word(struct xhci *xhci, unsigned offset, uint32_t value)
+static void write_word(void *opaque, unsigned offset, uint32_t value)
 {
+    struct xhci *xhci = opaque;
     if (offset >= PORT_REGISTERS && offset < PORT_REGISTERS_END)
         port_write(xhci, (offset - PORT_REGISTERS) / 16 + 1, offset % 16, value);
     else if (offset >= OPERATIONAL && offset < PORT_REGISTERS)
@@ -189,32 +191,23 @@ static void write_word(struct xhci *xhci, unsigned offset, uint32_t value)
         doorbell(xhci, (offset - DOORBELLS) / 4, value);
 }
 
-/* Any part may be read, for no register is changed by that. */
 static uint64_t registers_read(void *opaque, uint64_t offset, unsigned size)
 {
     struct xhci *xhci = opaque;
-    uint64_t value = 0;
+    uint64_t value;
 
     pthread_mutex_lock(&xhci->lock);
-    for (unsigned n = 0; n < size; n++) {
-        unsigned at = (unsigned)offset + n;
-
-        value |= (uint64_t)(read_word(xhci, at & ~3U) >> at % 4 * 8 & 0xFF) << 8 * n;
-    }
+    value = bus_read_words(read_word, xhci, offset, size);
     pthread_mutex_unlock(&xhci->lock);
     return value;
 }
 
-/* Registers are written as a whole (xHCI 5.1): a wider access is two of them, a part of one means nothing. */
 static void registers_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
     struct xhci *xhci = opaque;
 
-    if (offset % 4 || size < 4)
-        return;
     pthread_mutex_lock(&xhci->lock);
-    for (unsigned n = 0; n < size; n += 4)
-        write_word(xhci, (unsigned)offset + n, (uint32_t)(value >> 8 * n));
+    bus_write_words(write_word, xhci, offset, size, value);
     pthread_mutex_unlock(&xhci->lock);
 }
 

@@ -46,6 +46,16 @@ int bus_add(struct bus *bus, struct bus_region *region);
 /* No effect on a region that is not there. */
 void bus_remove(struct bus *bus, struct bus_region *region);
 
+/*
+ * For devices whose registers are 32 bits wide, and written as a whole: any part of them may be read, and an access of
+ * 8 bytes is two registers, the lower first. Each register that a read touches is read once. A write of a part, or of
+ * parts of two, means nothing and is dropped. offset is handed on as a multiple of 4.
+ */
+typedef uint32_t bus_word_reader(void *device, unsigned offset);
+typedef void bus_word_writer(void *device, unsigned offset, uint32_t value);
+uint64_t bus_read_words(bus_word_reader *read, void *device, uint64_t offset, unsigned size);
+void bus_write_words(bus_word_writer *write, void *device, uint64_t offset, unsigned size, uint64_t value);
+
 /* One access by the guest. size 1 to 8; an access that runs over the end of a region is split into bytes. Any thread.
  */
 uint64_t bus_read(struct bus *bus, enum bus_space space, uint64_t address, unsigned size);

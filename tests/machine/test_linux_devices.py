@@ -28,20 +28,6 @@ def linux(casement, initrd, kernel):
     return start
 
 
-@pytest.fixture
-def image(rig):
-    """image(megabytes): a disk image in the rig's memory, on a file system that can punch holes."""
-    made = []
-
-    def make(megabytes):
-        path = rig.shell(f"f=$(mktemp /tmp/disk.XXXXXX); truncate -s {megabytes}M $f; echo $f").stdout.strip()
-        made.append(path)
-        return path
-
-    yield make
-    rig.shell("rm -f " + " ".join(made) if made else "true")
-
-
 def spans(pattern, text):
     """What the pattern finds as (first, last) addresses."""
     return [(int(first, 16), int(last, 16)) for first, last in re.findall(pattern, text)]

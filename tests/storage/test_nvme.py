@@ -19,20 +19,6 @@ def linux(casement, initrd, kernel):
     return start
 
 
-@pytest.fixture
-def image(rig):
-    """image(megabytes): a disk image in the rig's memory, on a file system that can punch holes."""
-    made = []
-
-    def make(megabytes):
-        path = rig.shell(f"f=$(mktemp /tmp/disk.XXXXXX); truncate -s {megabytes}M $f; echo $f").stdout.strip()
-        made.append(path)
-        return path
-
-    yield make
-    rig.shell("rm -f " + " ".join(made) if made else "true")
-
-
 def trouble(machine):
     return [line for line in machine.serial.splitlines() if TROUBLE.search(line) and not any(k in line for k in KNOWN)]
 

@@ -8,6 +8,7 @@
 #include "casement/bytes.h"
 #include "casement/image.h"
 #include "cmocka_all.h"
+#include "fake_block.h"
 
 #define DISK (32 * MiB)
 #define QUEUES 3U
@@ -22,26 +23,9 @@ struct side {
     uint8_t expected[DISK / LENGTH / QUEUES]; /* the byte that a stretch is full of */
 };
 
-static void note(struct block_request *request, int result)
-{
-    *(int *)request->opaque = result;
-}
-
 static int run(struct block_queue *queue, enum block_op op, uint64_t offset, uint64_t length, void *data)
 {
-    struct iovec iov = {data, length};
-    int result = 1;
-    struct block_request request = {.op = op,
-                                    .offset = offset,
-                                    .length = length,
-                                    .iov = &iov,
-                                    .iov_count = op == BLOCK_READ || op == BLOCK_WRITE,
-                                    .done = note,
-                                    .opaque = &result};
-
-    block_submit(queue, &request);
-    block_queue_drain(queue);
-    return result;
+    return fake_block_run(queue, op, offset, length, &(struct iovec){data, length}, 1);
 }
 
 static void *drive(void *opaque)

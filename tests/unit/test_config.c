@@ -216,7 +216,7 @@ static int complete(int failed)
         failed = config_complete(&config, &error);
     return failed < 0 ? failed : config_check(&config, &error);
 }
-#define BASE "--memory=64M", "--state", in_folder("s"), "--kernel", in_folder("kernel")
+#define BASE "--memory=64M", "--web=none", "--state", in_folder("s"), "--kernel", in_folder("kernel")
 #define COMPLETE(...) complete(PARSE(__VA_ARGS__))
 
 static void assert_untouched(void)
@@ -249,10 +249,12 @@ static void options_that_exclude_each_other(void **state)
 static void kernels(void **state)
 {
     (void)state;
-    assert_int_equal(COMPLETE("--memory=64M", "--state", in_folder("s"), "--kernel", in_folder("missing")), -ENOENT);
+    assert_int_equal(
+        COMPLETE("--memory=64M", "--web=none", "--state", in_folder("s"), "--kernel", in_folder("missing")), -ENOENT);
     assert_says("--kernel", "missing");
     make_text("text", "no kernel\n");
-    assert_int_equal(COMPLETE("--memory=64M", "--state", in_folder("s"), "--kernel", in_folder("text")), -EINVAL);
+    assert_int_equal(COMPLETE("--memory=64M", "--web=none", "--state", in_folder("s"), "--kernel", in_folder("text")),
+                     -EINVAL);
     assert_says("--kernel", "bzImage");
     make_kernel();
     assert_int_equal(COMPLETE(BASE, "--initrd", in_folder("missing")), -ENOENT);
@@ -269,21 +271,24 @@ static void firmware_files(void **state)
     make_file("CODE.fd", 0x37C000);
     make_file("VARS.fd", 0x84000);
     make_file("small.fd", 0x1000);
-    assert_int_equal(COMPLETE("--memory=64M", "--state", in_folder("s"), "--firmware", in_folder("CODE.fd")), 0);
+    assert_int_equal(
+        COMPLETE("--memory=64M", "--web=none", "--state", in_folder("s"), "--firmware", in_folder("CODE.fd")), 0);
     assert_string_equal(config.vars_template, in_folder("VARS.fd"));
     assert_string_equal(config.vars, in_folder("s/vars.fd"));
-    assert_int_equal(COMPLETE("--memory=64M", "--state", in_folder("s"), "--firmware", in_folder("CODE.fd"),
-                              "--vars-template", in_folder("small.fd")),
+    assert_int_equal(COMPLETE("--memory=64M", "--web=none", "--state", in_folder("s"), "--firmware",
+                              in_folder("CODE.fd"), "--vars-template", in_folder("small.fd")),
                      -EINVAL);
     assert_says("--vars-template", "come with it");
-    assert_int_equal(COMPLETE("--memory=64M", "--state", in_folder("s"), "--firmware", in_folder("CODE.fd"), "--vars",
-                              in_folder("small.fd")),
+    assert_int_equal(COMPLETE("--memory=64M", "--web=none", "--state", in_folder("s"), "--firmware",
+                              in_folder("CODE.fd"), "--vars", in_folder("small.fd")),
                      -EINVAL);
     assert_says("--vars", "move the file away");
-    assert_int_equal(COMPLETE("--memory=64M", "--state", in_folder("s"), "--firmware", in_folder("small.fd")), -EINVAL);
+    assert_int_equal(
+        COMPLETE("--memory=64M", "--web=none", "--state", in_folder("s"), "--firmware", in_folder("small.fd")),
+        -EINVAL);
     assert_says("--firmware", "--vars-template FILE");
-    assert_int_equal(COMPLETE("--memory=64M", "--state", in_folder("s"), "--firmware", in_folder("none.fd"),
-                              "--vars-template", in_folder("VARS.fd")),
+    assert_int_equal(COMPLETE("--memory=64M", "--web=none", "--state", in_folder("s"), "--firmware",
+                              in_folder("none.fd"), "--vars-template", in_folder("VARS.fd")),
                      -ENOENT);
     assert_says("--firmware", "package ovmf");
     assert_untouched();

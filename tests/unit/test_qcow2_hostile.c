@@ -10,6 +10,7 @@
 #include "casement/image.h"
 #include "casement/log.h"
 #include "cmocka_all.h"
+#include "fake_block.h"
 
 #define DISK (8 * MiB)
 #define CLUSTER (4 * KiB)
@@ -201,27 +202,13 @@ static void put_word(const char *path, uint64_t offset, uint64_t value)
     close(fd);
 }
 
-static void note(struct block_request *request, int result)
-{
-    *(int *)request->opaque = result;
-}
-
 static int run(struct block_queue *queue, enum block_op op, uint64_t offset, uint64_t length)
 {
     static uint8_t data[MiB];
-    struct iovec iov = {data, length};
-    int result = 1;
-    struct block_request request = {.op = op,
-                                    .offset = offset,
-                                    .length = length,
-                                    .iov = &iov,
-                                    .iov_count = op == BLOCK_READ || op == BLOCK_WRITE,
-                                    .done = note,
-                                    .opaque = &result};
+    int result;
 
     memset(data, 0x77, sizeof data);
-    block_submit(queue, &request);
-    block_queue_drain(queue);
+    result = fake_block_run(queue, op, offset, length, &(struct iovec){data, length}, 1);
     assert_true(result <= 0);
     return result;
 }

@@ -56,7 +56,7 @@ static int teardown(void **state)
 /* Parsed, completed and checked with a machine that is otherwise in order. */
 static int check(unsigned count, const char *const *words)
 {
-    const char *base[] = {"--memory=64M", "--state", state_folder, "--firmware", firmware};
+    const char *base[] = {"--memory=64M", "--web=none", "--state", state_folder, "--firmware", firmware};
     char *arguments[16];
     unsigned used = 0;
     int failed;

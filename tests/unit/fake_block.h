@@ -1,0 +1,11 @@
+/* One request to an image at a time, for tests of the block layer. */
+#ifndef CASEMENT_TESTS_FAKE_BLOCK_H
+#define CASEMENT_TESTS_FAKE_BLOCK_H
+
+#include "casement/block.h"
+
+/* Submits and waits: the result, 0 or -errno; 1: the request was never done. iov counts for reads and writes only. */
+int fake_block_run(struct block_queue *queue, enum block_op op, uint64_t offset, uint64_t length,
+                   const struct iovec *iov, unsigned iov_count);
+
+#endif
