@@ -111,7 +111,8 @@ static void *watch_start(void *unused)
             return emulator.processor ? keep_looking(NULL) : NULL;
         pause.tv_nsec = STEP_NS;
     }
-    fputs("emulator_shim: no interrupt hook found; an inner guest that writes CR8 may abort the outer machine\n", stderr);
+    fputs("emulator_shim: no interrupt hook found; an inner guest that writes CR8 may abort the outer machine\n",
+          stderr);
     return NULL;
 }
 
