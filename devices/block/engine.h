@@ -2,6 +2,7 @@
 #ifndef CASEMENT_ENGINE_H
 #define CASEMENT_ENGINE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "casement/block.h"
@@ -16,7 +17,7 @@ struct block_counters {
 
 struct block {
     int fd;
-    uint64_t size;
+    _Atomic uint64_t size; /* only ever grows once queues are there */
     bool read_only, direct, device, can_discard, can_zero;
     unsigned memory_alignment; /* of buffers, when direct */
     const struct block_engine_ops *engine;
@@ -26,7 +27,10 @@ struct block {
     struct qcow2 *qcow2;
     struct qcow2_workers *workers;
     struct block *backing;
-    char *name; /* for texts */
+    char *name;                 /* for texts */
+    pthread_mutex_t watch_lock; /* the two that follow */
+    void (*resized)(void *opaque);
+    void *resized_opaque;
 };
 
 /* The file alone, opened and locked, without what its format makes of it. */
@@ -43,6 +47,9 @@ struct block_queue {
     void *engine;              /* the engine's own */
     struct qcow2_queue *qcow2; /* NULL: raw */
 };
+
+/* grow.c: whether the image may become of this size; the text names no image. */
+int block_check_growth(const struct block *block, uint64_t size, struct error *error);
 
 /* What is behind a format: a request for the file itself. Its range is the caller's to check; it is not counted. */
 void block_start_piece(struct block_queue *queue, struct block_request *piece);

@@ -226,97 +226,38 @@ int image_check(const char *path, bool repair, struct image_findings *result, st
 static int grow_raw(const char *path, uint64_t size, struct error *error)
 {
     const struct block_options options = {.path = path, .cache = BLOCK_CACHE_HOST};
+    struct error reason = {""};
     struct block *block;
     int failed = block_open(&options, &block, error);
 
     if (failed < 0)
         return failed;
-    if (block->device || size < block->size || size % SECTOR)
-        failed =
-            error_set(error, EINVAL,
-                      "%s: cannot become %" PRIu64 " bytes; only files grow, to a multiple of 512 that is more than "
-                      "%" PRIu64,
-                      path, size, block->size);
-    else if (ftruncate(block->fd, (off_t)size) < 0 || fsync(block->fd) < 0)
-        failed = error_set(error, errno, "%s: cannot grow: %s", path, strerror(errno));
+    failed = block_grow(block, size, &reason);
     block_close(block);
-    return failed;
-}
-
-/* The L1 table with more entries, where it is if its clusters have room, else behind the end of the file. */
-static int write_l1(struct qcow2 *q, uint64_t entries, bool *moved)
-{
-    uint64_t bytes = align_up(entries * 8, q->cluster), used = (uint64_t)q->header.l1_entries * 8;
-    uint8_t *table = qcow2_buffer(bytes);
-    int failed;
-
-    if (!table)
-        return -ENOMEM;
-    memset(table, 0, bytes);
-    memcpy(table, q->l1.data, used);
-    *moved = bytes > align_up(q->l1.bytes, q->cluster);
-    if (*moved)
-        q->header.l1_offset = q->file_clusters << q->cluster_bits;
-    failed = qcow2_write(q, table, bytes, q->header.l1_offset);
-    if (failed == 0)
-        failed = qcow2_sync(q);
-    q->header.l1_entries = (uint32_t)entries;
-    free(table);
-    return failed;
-}
-
-static int grow_tables(struct qcow2 *q, uint64_t size, bool *moved)
-{
-    uint64_t entries = qcow2_l1_needed(size, q->cluster_bits);
-    int failed = 0;
-
-    *moved = false;
-    if (entries > QCOW2_L1_MAX / 8)
-        return -EFBIG;
-    if (entries > q->header.l1_entries) {
-        /* Until the refcounts know of the new place; what opens the image before that counts again. */
-        q->header.incompatible |= QCOW2_DIRTY;
-        failed = qcow2_store_header(q);
-        if (failed == 0)
-            failed = write_l1(q, entries, moved);
-        if (!*moved)
-            q->header.incompatible &= ~QCOW2_DIRTY;
-    }
-    q->header.size = size;
-    return failed < 0 ? failed : qcow2_store_header(q);
+    return failed < 0 ? error_set(error, -failed, "%s: %s", path, reason.text) : 0;
 }
 
 static int grow_qcow2(const char *path, uint64_t size, struct error *error)
 {
-    struct qcow2_findings findings;
-    struct open_image image;
-    bool moved = false;
-    int failed = open_image(&image, path, false, error);
+    const struct block_options options = {.path = path, .format = BLOCK_FORMAT_QCOW2, .cache = BLOCK_CACHE_HOST};
+    struct error reason = {""};
+    struct block *block;
+    struct qcow2 *q;
+    int failed = block_open_file(&options, &block, error);
 
     if (failed < 0)
         return failed;
-    failed = qcow2_check_writable(image.q, error);
-    if (failed == 0 && (size < image.q->header.size || size % SECTOR))
-        failed =
-            error_set(error, EINVAL,
-                      "%s: cannot become %" PRIu64 " bytes; a disk only grows, to a multiple of 512 that is more than "
-                      "%" PRIu64,
-                      path, size, image.q->header.size);
-    if (failed == 0 && (image.q->header.incompatible & QCOW2_DIRTY))
-        failed = qcow2_check(image.q, true, &findings, error);
+    failed = qcow2_open(&q, block->fd, path, false, block->can_discard, 0, error);
     if (failed == 0) {
-        failed = grow_tables(image.q, size, &moved);
+        block->size = q->header.size;
+        failed = block_check_growth(block, size, &reason);
+        if (failed == 0)
+            failed = qcow2_grow(q, size);
         if (failed < 0)
-            error_set(error, -failed, "%s: cannot grow: %s", path, strerror(-failed));
+            error_set(error, -failed, "%s: %s", path, reason.text[0] ? reason.text : strerror(-failed));
+        qcow2_close(q);
     }
-    close_image(&image);
-    if (failed < 0 || !moved)
-        return failed;
-    failed = open_image(&image, path, false, error);
-    if (failed < 0)
-        return failed;
-    failed = qcow2_rebuild(image.q, error);
-    close_image(&image);
+    block_close(block);
     return failed;
 }
 

@@ -142,6 +142,9 @@ struct qcow2 {
     bool *l1_fresh; /* for each entry: the file's table does not refer to this L2 table yet */
     struct qcow2_cache cache;
     bool committing;
+    bool uncommitted;              /* something has changed since the last commit took its copy */
+    void (*changed)(void *opaque); /* that has become true; takes no lock of these. NULL: nobody wants to know */
+    void *changed_opaque;
 
     /* Allocation, in clusters. From scan_next to scan_end the refcounts say what is free; elsewhere it is in free; from
      * tail to file_clusters are holes that the file was extended by. */
@@ -210,6 +213,8 @@ int qcow2_refcount_place(const struct qcow2 *q, uint64_t cluster, uint64_t *offs
 uint64_t qcow2_alloc(struct qcow2 *q);
 /* Not under lock: sees to it that the next qcow2_alloc() has what it needs. */
 int qcow2_alloc_prepare(struct qcow2 *q);
+/* Both, until there is one. Not under lock. */
+int qcow2_alloc_wait(struct qcow2 *q, uint64_t *host);
 /* What an L2 entry referred to is not referred to any more. Under lock. */
 int qcow2_unlink(struct qcow2 *q, uint64_t entry);
 int qcow2_runs_add(struct qcow2_runs *runs, uint64_t first, uint64_t count);
@@ -256,6 +261,17 @@ bool qcow2_is_clean(const struct qcow2 *q);
 /* Brackets a request that uses what qcow2_map() said. Under lock. enter returns what leave is given. */
 unsigned qcow2_enter(struct qcow2 *q);
 void qcow2_leave(struct qcow2 *q, unsigned parity);
+
+/*
+ * Makes the disk larger (never smaller: the caller has checked), in the file as in memory. Not under lock; on the
+ * thread that calls qcow2_prepare(). Requests, flushes and commits may be under way. 0, -EFBIG or -errno: it is as it
+ * was.
+ */
+int qcow2_grow(struct qcow2 *q, uint64_t size);
+/* Clusters that the file can come to when the disk has size bytes: all that the guest can write, and tables. */
+uint64_t qcow2_clusters_wanted(const struct qcow2 *q, uint64_t size);
+/* Whether the refcount table can count twice as many. */
+bool qcow2_refcounts_suffice(const struct qcow2 *q, uint64_t size);
 
 /* What a look at every table found. */
 struct qcow2_findings {

@@ -319,6 +319,21 @@ int qcow2_alloc_prepare(struct qcow2 *q)
     }
 }
 
+int qcow2_alloc_wait(struct qcow2 *q, uint64_t *host)
+{
+    int failed = 0;
+
+    *host = 0;
+    while (failed == 0 && !*host) {
+        failed = qcow2_alloc_prepare(q);
+        pthread_mutex_lock(&q->lock);
+        if (failed == 0)
+            *host = qcow2_alloc(q);
+        pthread_mutex_unlock(&q->lock);
+    }
+    return failed;
+}
+
 int qcow2_unlink(struct qcow2 *q, uint64_t entry)
 {
     uint64_t offset = entry & QCOW2_OFFSET, length = q->cluster;

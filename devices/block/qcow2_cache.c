@@ -45,6 +45,9 @@ void qcow2_slice_dirty(struct qcow2 *q, struct qcow2_slice *slice)
 {
     if (slice->dirty)
         return;
+    if (!q->uncommitted && q->changed)
+        q->changed(q->changed_opaque);
+    q->uncommitted = true;
     slice->dirty = true;
     q->cache.dirty++;
     q->cache.dirty_refcounts += slice->owner == QCOW2_REFCOUNTS;

@@ -90,12 +90,15 @@ static int snapshot(struct qcow2 *q, struct commit *commit, bool closing)
 {
     size_t most = q->cache.dirty + dirty_blocks(&q->l1) + dirty_blocks(&q->reftable);
 
-    if (!most && !q->unlinked.count)
+    if (!most && !q->unlinked.count) {
+        q->uncommitted = false;
         return 0;
+    }
     commit->parts = calloc(most + 1, sizeof *commit->parts);
     commit->data = qcow2_buffer((most + 1) * QCOW2_BLOCK);
     if (!commit->parts || !commit->data)
         return -ENOMEM;
+    q->uncommitted = false;
     take_slices(q, commit, closing);
     take_table(commit, &q->reftable, 2);
     if (q->l1.any_dirty)

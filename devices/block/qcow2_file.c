@@ -225,13 +225,18 @@ int qcow2_check_writable(const struct qcow2 *q, struct error *error)
     return 0;
 }
 
-/* Clusters that the image can come to: all that the guest can write twice, and the tables for them. */
-static bool refcounts_suffice(const struct qcow2 *q)
+uint64_t qcow2_clusters_wanted(const struct qcow2 *q, uint64_t size)
 {
-    uint64_t guest = (q->header.size + q->cluster - 1) >> q->cluster_bits;
+    uint64_t guest = (size + q->cluster - 1) >> q->cluster_bits;
+
+    return guest + guest / 64 + q->file_clusters + 1024;
+}
+
+bool qcow2_refcounts_suffice(const struct qcow2 *q, uint64_t size)
+{
     uint64_t covered = q->reftable.bytes / 8 * (q->cluster * 8 >> q->header.refcount_order);
 
-    return q->reftable.bytes >= QCOW2_REFTABLE_MAX || covered / 2 > guest + guest / 64 + q->file_clusters + 1024;
+    return q->reftable.bytes >= QCOW2_REFTABLE_MAX || covered / 2 > qcow2_clusters_wanted(q, size);
 }
 
 static int make_writable(struct qcow2 *q, struct error *error)
@@ -245,7 +250,7 @@ static int make_writable(struct qcow2 *q, struct error *error)
 
         log_info("%s: was not closed; its refcounts are counted again", q->name);
         failed = qcow2_check(q, true, &findings, error);
-    } else if (!refcounts_suffice(q)) {
+    } else if (!qcow2_refcounts_suffice(q, q->header.size)) {
         failed = qcow2_rebuild(q, error);
     }
     if (failed == 0 && q->header.autoclear) {

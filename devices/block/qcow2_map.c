@@ -250,13 +250,8 @@ static int copy_cluster(struct qcow2 *q, uint64_t guest, const struct place *pla
     uint64_t host = 0;
     int failed = contents ? qcow2_read_cluster(q, guest, entry, contents) : -ENOMEM;
 
-    while (failed == 0 && !host) {
-        failed = qcow2_alloc_prepare(q);
-        pthread_mutex_lock(&q->lock);
-        if (failed == 0)
-            host = qcow2_alloc(q);
-        pthread_mutex_unlock(&q->lock);
-    }
+    if (failed == 0)
+        failed = qcow2_alloc_wait(q, &host);
     if (failed == 0 && !all_zero(contents, q->cluster))
         failed = qcow2_write(q, contents, q->cluster, host);
     if (failed == 0)

@@ -178,7 +178,7 @@ static bool step_zero(struct qcow2_job *job)
     const struct block_request *request = job->request;
     struct qcow2 *q = job->queue->q;
     uint64_t guest = request->offset + job->at, left = request->length - job->at, within = guest & (q->cluster - 1);
-    bool to_end = guest + left == q->header.size;
+    bool to_end = guest + left == block_size(job->queue->queue->block);
     uint64_t part = MIN(left, q->cluster - within);
 
     if (!within && (left >= q->cluster || to_end)) {

@@ -23,13 +23,20 @@ struct qcow2_job {
     struct qcow2_job *next;
 };
 
-/* Two threads for each image: one reads and copies, the other commits, so that reading never waits for a commit. */
+/*
+ * Two threads for each image: one reads and copies, the other commits, so that reading never waits for a commit. The
+ * second also commits by itself what has been waiting for QCOW2_COMMIT_SECONDS, so that a guest which never flushes
+ * does not lose more than that when the process is killed. While nothing changes both sleep.
+ */
+#define QCOW2_COMMIT_SECONDS 5
 struct qcow2_workers;
 int qcow2_workers_create(struct qcow2_workers **workers, struct qcow2 *q);
 void qcow2_workers_destroy(struct qcow2_workers *workers); /* no job is there */
 /* Hands the job over; it comes back by qcow2_returned(), on the worker's thread. */
 void qcow2_work(struct qcow2_workers *workers, struct qcow2_job *job);
 void qcow2_returned(struct qcow2_job *job);
+/* Runs it on the first thread between two jobs, and waits for its end. Any thread but the two, one call at a time. */
+void qcow2_workers_call(struct qcow2_workers *workers, void (*run)(void *opaque), void *opaque);
 
 /* Bytes into the request's buffers from at on; from NULL: zeroes. */
 void qcow2_fill(const struct block_request *request, uint64_t at, const uint8_t *from, uint64_t length);

@@ -54,8 +54,7 @@ static int settle(struct layout *layout)
 static int plan(const struct walk *walk, struct layout *layout)
 {
     const struct qcow2 *q = walk->q;
-    uint64_t guest = (q->header.size + q->cluster - 1) >> q->cluster_bits;
-    uint64_t wanted = 4 * (guest + guest / 64 + walk->clusters + 1024), most = QCOW2_REFTABLE_MAX >> q->cluster_bits;
+    uint64_t wanted = 4 * qcow2_clusters_wanted(q, q->header.size), most = QCOW2_REFTABLE_MAX >> q->cluster_bits;
 
     *layout = (struct layout){.first = walk->clusters, .in_block = q->cluster * 8 >> q->header.refcount_order};
     layout->table = MIN(round_up(round_up(wanted, layout->in_block) * 8, q->cluster), MAX(most, 1ULL));

@@ -19,11 +19,13 @@ static bool transfers(const struct block_request *request)
 
 static int check(const struct block *block, const struct block_request *request)
 {
+    uint64_t size = block->size;
+
     if (request->op == BLOCK_FLUSH)
         return 0;
     if (request->op != BLOCK_READ && block->read_only)
         return -EROFS;
-    if (request->offset > block->size || request->length > block->size - request->offset)
+    if (request->offset > size || request->length > size - request->offset)
         return -EINVAL;
     if (request->op == BLOCK_DISCARD && !block->can_discard)
         return -EOPNOTSUPP;

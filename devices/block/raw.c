@@ -102,19 +102,21 @@ static int check_raw(const struct block *block, const struct block_options *opti
 static int find_size(struct block *block, const struct block_options *options, struct error *error)
 {
     struct stat info;
+    uint64_t size;
 
     if (fstat(block->fd, &info) < 0)
         return cannot_open(options, errno, error);
     block->device = S_ISBLK(info.st_mode);
-    block->size = (uint64_t)info.st_size;
-    if (block->device && ioctl(block->fd, BLKGETSIZE64, &block->size) < 0)
+    size = (uint64_t)info.st_size;
+    if (block->device && ioctl(block->fd, BLKGETSIZE64, &size) < 0)
         return error_set(error, errno, "--disk %s: its size cannot be read: %s", options->path, strerror(errno));
+    block->size = size;
     /* A qcow2 image's size is in its header. */
-    if (options->format == BLOCK_FORMAT_RAW && (block->size == 0 || block->size % SECTOR))
+    if (options->format == BLOCK_FORMAT_RAW && (size == 0 || size % SECTOR))
         return error_set(error, EINVAL,
                          "--disk %s: %" PRIu64 " bytes are not a whole number of %u-byte sectors; "
                          "`truncate -s %%512 FILE` rounds a file up",
-                         options->path, block->size, SECTOR);
+                         options->path, size, SECTOR);
     return 0;
 }
 
@@ -192,6 +194,7 @@ int block_open_file(const struct block_options *options, struct block **result, 
     block->read_only = options->read_only;
     block->direct = options->cache == BLOCK_CACHE_NONE;
     block->fd = -1;
+    pthread_mutex_init(&block->watch_lock, NULL);
     failed = check_kind(options, error);
     if (failed == 0) {
         block->fd = open_file(options, block->direct);
@@ -249,12 +252,8 @@ void block_close(struct block *block)
     qcow2_detach(block);
     if (block->fd >= 0)
         close(block->fd);
+    pthread_mutex_destroy(&block->watch_lock);
     free(block);
-}
-
-uint64_t block_size(const struct block *block)
-{
-    return block->size;
 }
 
 bool block_read_only(const struct block *block)
@@ -275,9 +274,10 @@ const char *block_engine_name(const struct block *block)
 int block_pread(struct block *block, void *to, uint64_t length, uint64_t offset)
 {
     uint8_t *buffer = aligned_alloc(4096, BOUNCE_BYTES), *out = to;
+    uint64_t size = block->size;
     int failed = buffer ? 0 : -ENOMEM;
 
-    if (offset > block->size || length > block->size - offset)
+    if (offset > size || length > size - offset)
         failed = -EINVAL;
     if (block->qcow2 && failed == 0) {
         free(buffer);

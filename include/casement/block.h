@@ -41,7 +41,21 @@ struct block;
 int block_open(const struct block_options *options, struct block **block, struct error *error);
 /* All queues must be gone. Flushes nothing by itself. */
 void block_close(struct block *block);
-uint64_t block_size(const struct block *block); /* bytes */
+uint64_t block_size(const struct block *block); /* bytes; any thread, as it grows while the disk is in use */
+/*
+ * Makes an image that is in use larger: the file first, so that a crash at any instant leaves a good image of either
+ * size; then block_size() says the new one and who watches it is told. A block device must have grown on the host
+ * before. Waits for the disk, not for a queue's loop; any thread but a queue's loop, one call at a time. 0 (also when
+ * it has that size already), or with a text that names no disk: -EINVAL when smaller or no multiple of 512, -EROFS,
+ * -EFBIG, -ENOTSUP, -ENOSPC or what the host says.
+ */
+int block_grow(struct block *block, uint64_t size, struct error *error);
+/*
+ * changed is called behind each change of block_size(), on the thread of block_grow(); it waits for no loop. One
+ * watcher for each image: its controller, which takes itself off with NULL. What is replaced is not called any more on
+ * return. Any thread, but not from changed.
+ */
+void block_on_resize(struct block *block, void (*changed)(void *opaque), void *opaque);
 bool block_read_only(const struct block *block);
 bool block_can_discard(const struct block *block);        /* only when the backend truly does; qcow2 always does */
 const char *block_engine_name(const struct block *block); /* "io_uring" or "threads": what is in use */

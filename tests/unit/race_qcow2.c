@@ -1,4 +1,7 @@
-/* Several queues of one qcow2 image, each on a thread of its own, write, flush, discard and read at once. */
+/*
+ * Several queues of one qcow2 image, each on a thread of its own, write, flush, discard and read at once, while the
+ * image grows until its tables have moved several times.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -14,6 +17,8 @@
 #define QUEUES 3U
 #define ROUNDS 150U
 #define LENGTH (12 * KiB)
+#define GROWN (6 * GiB) /* an L1 table of three clusters */
+#define STEPS 24U
 
 /* Queue n owns every QUEUES-th stretch of the disk; clusters are shared at the edges. */
 struct side {
@@ -66,16 +71,25 @@ static void *drive(void *opaque)
     return NULL;
 }
 
+static void *grow(void *opaque)
+{
+    struct side *side = opaque;
+
+    for (unsigned n = 1; n <= STEPS && !side->failed; n++)
+        side->failed = block_grow(side->block, GROWN / STEPS * n, NULL);
+    return NULL;
+}
+
 static void queues_of_one_image(void **state)
 {
-    static struct side sides[QUEUES];
+    static struct side sides[QUEUES + 1];
     char path[] = "build/race-XXXXXX";
     const struct image_options made = {.path = path, .format = BLOCK_FORMAT_QCOW2, .size = DISK, .cluster_bits = 12};
     const struct block_options options = {
         .path = path, .format = BLOCK_FORMAT_QCOW2, .engine = BLOCK_ENGINE_THREADS, .metadata_cache = 1};
     struct image_findings findings;
     struct error error = {""};
-    pthread_t threads[QUEUES];
+    pthread_t threads[QUEUES + 1];
     struct block *block;
 
     (void)state;
@@ -83,14 +97,15 @@ static void queues_of_one_image(void **state)
     unlink(path);
     if (image_create(&made, &error) < 0 || block_open(&options, &block, &error) < 0)
         fail_msg("%s", error.text);
-    for (unsigned n = 0; n < QUEUES; n++) {
+    for (unsigned n = 0; n <= QUEUES; n++) {
         sides[n] = (struct side){.block = block, .number = n};
-        assert_int_equal(pthread_create(&threads[n], NULL, drive, &sides[n]), 0);
+        assert_int_equal(pthread_create(&threads[n], NULL, n < QUEUES ? drive : grow, &sides[n]), 0);
     }
-    for (unsigned n = 0; n < QUEUES; n++) {
+    for (unsigned n = 0; n <= QUEUES; n++) {
         pthread_join(threads[n], NULL);
         assert_int_equal(sides[n].failed, 0);
     }
+    assert_int_equal(block_size(block), GROWN);
     block_close(block);
     assert_int_equal(image_check(path, false, &findings, &error), 0);
     assert_int_equal(findings.errors, 0);
