@@ -77,9 +77,10 @@ static void controller_reset(struct nvme *nvme)
     }
     state->held_count = 0;
     memset(state->event_masked, 0, sizeof state->event_masked);
+    state->namespace_changed = false; /* who starts the controller asks what there is */
     nvme_features_reset(nvme);
     pthread_mutex_lock(&nvme->lock);
-    nvme->reset_due = nvme->stalled = nvme->cq_rung = false;
+    nvme->reset_due = nvme->stalled = nvme->cq_rung = nvme->resized = false;
     state->events = 0;
     state->interrupt_mask = 0;
     /* A shutdown that was asked for with the reset is still due. */
@@ -148,6 +149,31 @@ static void controller_shutdown(struct nvme *nvme)
     pthread_mutex_unlock(&nvme->lock);
 }
 
+/* block_on_resize() */
+static void resized(void *opaque)
+{
+    struct nvme *nvme = opaque;
+
+    pthread_mutex_lock(&nvme->lock);
+    nvme->resized = true;
+    nvme_wake(nvme);
+    pthread_mutex_unlock(&nvme->lock);
+}
+
+/* A driver that has enabled the notice is told; one that has not finds the page when it looks. */
+static void note_resized(struct nvme *nvme)
+{
+    bool noted;
+
+    pthread_mutex_lock(&nvme->lock);
+    noted = nvme->resized;
+    nvme->resized = false;
+    if (noted && (nvme->state.features.event_config & NOTICE_NAMESPACE))
+        nvme_event_raise(nvme, EVENT_NAMESPACE);
+    pthread_mutex_unlock(&nvme->lock);
+    nvme->state.namespace_changed |= noted;
+}
+
 /* On the loop: all that vCPUs have noted. Also for a driver that has not waited for CSTS. */
 static void work(void *opaque)
 {
@@ -168,6 +194,7 @@ static void work(void *opaque)
     pthread_mutex_unlock(&nvme->lock);
     if (enable_due)
         controller_enable(nvme);
+    note_resized(nvme);
     if (nvme_serves(nvme))
         nvme_queues_run(nvme);
 }
@@ -212,6 +239,7 @@ static void destroy(struct device *device)
 {
     struct nvme *nvme = container_of(device, struct nvme, device);
 
+    block_on_resize(nvme->block, NULL, NULL);
     /* The thread first: work that it still has would use what is freed next. */
     if (nvme->loop)
         loop_stop(nvme->loop);
@@ -320,6 +348,7 @@ int nvme_create(struct board *board, const struct nvme_options *options, struct 
         destroy(&nvme->device);
         return failed;
     }
+    block_on_resize(nvme->block, resized, nvme);
     board_add(board, &nvme->device);
     return 0;
 }

@@ -7,6 +7,7 @@ static const struct {
     [EVENT_DOORBELL_REGISTER] = {EVENT_TYPE_ERROR, 0, 1},
     [EVENT_DOORBELL_VALUE] = {EVENT_TYPE_ERROR, 1, 1},
     [EVENT_TEMPERATURE] = {EVENT_TYPE_HEALTH, 1, 2},
+    [EVENT_NAMESPACE] = {EVENT_TYPE_NOTICE, 0, 4},
 };
 
 /* A request that is held owes a completion, but not yet: a queue of two entries must stay usable meanwhile. */

@@ -73,7 +73,8 @@ static void fill_controller(const struct nvme *nvme, uint8_t *data)
     data[77] = MDTS;
     put_le32(data + 80, 0x00010400);
     put_le32(data + 88, 30000000); /* RTD3E: a shutdown may flush for 30 s */
-    data[111] = 1;                 /* an I/O controller */
+    put_le32(data + 92, NOTICE_NAMESPACE);
+    data[111] = 1; /* an I/O controller */
     put_le16(data + 256, OACS);
     data[258] = 3;               /* abort commands at a time, less one */
     data[259] = HELD_EVENTS - 1; /* AERL */

@@ -1,7 +1,14 @@
-/* Log pages (NVMe 5.14): which there are, errors, health, firmware, effects of commands. */
+/* Log pages (NVMe 5.14): which there are, errors, health, firmware, changed namespaces, effects of commands. */
 #include "nvme_private.h"
 
-enum { LOG_SUPPORTED = 0x00, LOG_ERRORS = 0x01, LOG_HEALTH = 0x02, LOG_FIRMWARE = 0x03, LOG_EFFECTS = 0x05 };
+enum {
+    LOG_SUPPORTED = 0x00,
+    LOG_ERRORS = 0x01,
+    LOG_HEALTH = 0x02,
+    LOG_FIRMWARE = 0x03,
+    LOG_NAMESPACES = 0x04,
+    LOG_EFFECTS = 0x05
+};
 
 #define ERROR_BYTES 64U
 #define RETAIN_EVENT (1U << 15)
@@ -24,7 +31,7 @@ void nvme_log_error(struct nvme *nvme, unsigned sqid, uint16_t cid, uint16_t sta
 
 static size_t fill_supported(uint8_t *data)
 {
-    static const uint8_t pages[] = {LOG_SUPPORTED, LOG_ERRORS, LOG_HEALTH, LOG_FIRMWARE, LOG_EFFECTS};
+    static const uint8_t pages[] = {LOG_SUPPORTED, LOG_ERRORS, LOG_HEALTH, LOG_FIRMWARE, LOG_NAMESPACES, LOG_EFFECTS};
 
     for (unsigned n = 0; n < ARRAY_SIZE(pages); n++)
         put_le32(data + pages[n] * (size_t)4, SUPPORTED);
@@ -84,6 +91,30 @@ static size_t fill_firmware(uint8_t *data)
     return 512;
 }
 
+/* Namespaces whose Identify data has changed since the page was read (NVMe 5.14.1.4). */
+static size_t fill_namespaces(const struct nvme_state *state, uint8_t *data)
+{
+    if (state->namespace_changed)
+        put_le32(data, NAMESPACE);
+    return PAGE;
+}
+
+/* The driver knows now: the page starts anew, and the next event of its kind may be told (NVMe 5.2). */
+static void note_read(struct nvme *nvme, unsigned page)
+{
+    static const struct {
+        uint8_t page;
+        enum nvme_event_type type;
+    } of_events[] = {
+        {LOG_ERRORS, EVENT_TYPE_ERROR}, {LOG_HEALTH, EVENT_TYPE_HEALTH}, {LOG_NAMESPACES, EVENT_TYPE_NOTICE}};
+
+    for (unsigned n = 0; n < ARRAY_SIZE(of_events); n++)
+        if (of_events[n].page == page)
+            nvme_event_unmask(nvme, of_events[n].type);
+    if (page == LOG_NAMESPACES)
+        nvme->state.namespace_changed = false;
+}
+
 /* Commands that exist, and whether they change data: admin ones, then those of the NVM command set. */
 static size_t fill_effects(uint8_t *data)
 {
@@ -121,6 +152,9 @@ uint16_t nvme_get_log_page(struct nvme *nvme, const struct nvme_command *command
     case LOG_FIRMWARE:
         size = fill_firmware(data);
         break;
+    case LOG_NAMESPACES:
+        size = fill_namespaces(&nvme->state, data);
+        break;
     case LOG_EFFECTS:
         size = fill_effects(data);
         break;
@@ -131,7 +165,7 @@ uint16_t nvme_get_log_page(struct nvme *nvme, const struct nvme_command *command
         return S_INVALID_FIELD;
     /* What lies behind the page is nobody's: the rest of the buffer stays as it is. */
     status = nvme_prp_write(nvme->board->memory, command, length, data + offset, (size_t)MIN(length, size - offset));
-    if (status == S_OK && !(command->dw10 & RETAIN_EVENT) && (page == LOG_ERRORS || page == LOG_HEALTH))
-        nvme_event_unmask(nvme, page == LOG_ERRORS ? EVENT_TYPE_ERROR : EVENT_TYPE_HEALTH);
+    if (status == S_OK && !(command->dw10 & RETAIN_EVENT))
+        note_read(nvme, page);
     return status;
 }

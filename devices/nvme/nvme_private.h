@@ -140,8 +140,10 @@ struct nvme_error {
 };
 
 /* Asynchronous events: bits of the pending set, in the order in which they are told (NVMe 5.2.1). */
-enum nvme_event { EVENT_DOORBELL_REGISTER, EVENT_DOORBELL_VALUE, EVENT_TEMPERATURE, EVENTS };
-enum nvme_event_type { EVENT_TYPE_ERROR, EVENT_TYPE_HEALTH };
+enum nvme_event { EVENT_DOORBELL_REGISTER, EVENT_DOORBELL_VALUE, EVENT_TEMPERATURE, EVENT_NAMESPACE, EVENTS };
+enum nvme_event_type { EVENT_TYPE_ERROR, EVENT_TYPE_HEALTH, EVENT_TYPE_NOTICE, EVENT_TYPES };
+/* Asynchronous event configuration, and OAES (NVMe 5.21.1.11, figure 247): "namespace attribute changed". */
+#define NOTICE_NAMESPACE (1U << 8)
 
 /* What the guest can observe: this, and nothing else. */
 struct nvme_state {
@@ -155,8 +157,9 @@ struct nvme_state {
     uint64_t shadows, event_indexes;
     struct nvme_features features;
     uint32_t held_count;
-    uint16_t held[HELD_EVENTS]; /* command identifiers of asynchronous event requests */
-    uint8_t event_masked[2];    /* by type: told, and the log page has not been read since */
+    uint16_t held[HELD_EVENTS];        /* command identifiers of asynchronous event requests */
+    uint8_t event_masked[EVENT_TYPES]; /* by type: told, and the log page has not been read since */
+    uint8_t namespace_changed;         /* since its log page was read */
     /* For as long as the machine lives: */
     uint64_t read_units, written_units, reads, writes, media_errors, error_count; /* units of 512 bytes */
     struct nvme_error errors[ERROR_ENTRIES];                                      /* error_count % ERROR_ENTRIES */
@@ -194,6 +197,7 @@ struct nvme {
     /* lock: what vCPUs have noted for the loop */
     struct loop_task work;
     bool woken, reset_due, shutdown_due;
+    bool resized;          /* the image has another size than the driver knows of; not a vCPU's note */
     bool rung[ALL_QUEUES]; /* submission queues */
     bool cq_rung;
     bool stalled;         /* somebody waits for room in a completion queue */

@@ -134,21 +134,33 @@ static const struct command *find(const struct scsi_unit *unit, uint8_t opcode)
     return NULL;
 }
 
-/* Tells what waits to be told, the first thing first; false: nothing does. */
+unsigned scsi_take_attention(struct scsi_unit *unit)
+{
+    static const struct {
+        uint8_t attention, takes; /* takes: what it says as well */
+        uint16_t additional;
+    } told[] = {{ATTENTION_POWER_ON, ATTENTION_POWER_ON, ASC_POWER_ON},
+                {ATTENTION_MEDIUM, ATTENTION_MEDIUM | ATTENTION_CAPACITY, ASC_MEDIUM_CHANGED},
+                {ATTENTION_CAPACITY, ATTENTION_CAPACITY, ASC_CAPACITY_CHANGED}};
+
+    if (atomic_exchange(&unit->resized, false) && scsi_has_medium(unit))
+        unit->state.attention |= ATTENTION_CAPACITY;
+    for (unsigned n = 0; n < ARRAY_SIZE(told); n++)
+        if (unit->state.attention & told[n].attention) {
+            unit->state.attention &= (uint8_t)~told[n].takes;
+            return told[n].additional;
+        }
+    return 0;
+}
+
+/* Tells what waits to be told; false: nothing does. */
 static bool tell_attention(struct scsi_unit *unit, struct scsi_request *request)
 {
-    uint8_t attention = unit->state.attention;
+    unsigned additional = scsi_take_attention(unit);
 
-    if (!attention)
-        return false;
-    if (attention & ATTENTION_POWER_ON) {
-        unit->state.attention &= (uint8_t)~ATTENTION_POWER_ON;
-        scsi_fail(request, SENSE_UNIT_ATTENTION, ASC_POWER_ON);
-    } else {
-        unit->state.attention = 0;
-        scsi_fail(request, SENSE_UNIT_ATTENTION, ASC_MEDIUM_CHANGED);
-    }
-    return true;
+    if (additional)
+        scsi_fail(request, SENSE_UNIT_ATTENTION, additional);
+    return additional;
 }
 
 static void dispatch(struct scsi_unit *unit, struct scsi_request *request)
@@ -201,8 +213,16 @@ void scsi_destroy(struct scsi_unit *unit)
 {
     if (!unit)
         return;
+    if (unit->medium)
+        block_on_resize(unit->medium, NULL, NULL);
     block_queue_destroy(unit->queue);
     free(unit);
+}
+
+/* block_on_resize() */
+static void resized(void *opaque)
+{
+    atomic_store(&((struct scsi_unit *)opaque)->resized, true);
 }
 
 int scsi_set_medium(struct scsi_unit *unit, struct block *medium, struct error *error)
@@ -215,6 +235,11 @@ int scsi_set_medium(struct scsi_unit *unit, struct block *medium, struct error *
             return -ENOMEM;
     }
     block_queue_destroy(unit->queue);
+    if (unit->medium)
+        block_on_resize(unit->medium, NULL, NULL);
+    if (medium)
+        block_on_resize(medium, resized, unit);
+    atomic_store(&unit->resized, false);
     if (unit->medium || medium) {
         unit->state.event = medium ? EVENT_NEW_MEDIUM : EVENT_REMOVAL;
         if (medium)

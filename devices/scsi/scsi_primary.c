@@ -77,11 +77,13 @@ void scsi_inquiry(struct scsi_unit *unit, struct scsi_request *request)
 void scsi_request_sense(struct scsi_unit *unit, struct scsi_request *request)
 {
     uint8_t *stored = unit->state.sense, sense[SCSI_SENSE_BYTES];
+    unsigned attention = stored[0] ? 0 : scsi_take_attention(unit);
 
+    /* What waits to be told is told here, too (SPC 6.39). */
     if (stored[0])
         memcpy(sense, stored, sizeof sense);
     else
-        scsi_fill_sense(sense, SENSE_NONE, 0);
+        scsi_fill_sense(sense, attention ? SENSE_UNIT_ATTENTION : SENSE_NONE, attention);
     memset(stored, 0, sizeof sense);
     scsi_reply(request, sense, sizeof sense, request->cdb[4]);
 }

@@ -2,6 +2,8 @@
 #ifndef CASEMENT_SCSI_PRIVATE_H
 #define CASEMENT_SCSI_PRIVATE_H
 
+#include <stdatomic.h>
+
 #include "casement/scsi.h"
 
 #define CD_BLOCK 2048U
@@ -27,6 +29,7 @@ enum sense_key {
 #define ASC_WRITE_PROTECTED 0x2700U
 #define ASC_MEDIUM_CHANGED 0x2800U
 #define ASC_POWER_ON 0x2900U
+#define ASC_CAPACITY_CHANGED 0x2A09U
 #define ASC_WRONG_FORMAT 0x3002U
 #define ASC_NO_MEDIUM_CLOSED 0x3A01U
 #define ASC_NO_MEDIUM_OPEN 0x3A02U
@@ -38,6 +41,7 @@ enum media_event { EVENT_NONE, EVENT_EJECT_REQUEST, EVENT_NEW_MEDIUM, EVENT_REMO
 
 #define ATTENTION_POWER_ON 1U
 #define ATTENTION_MEDIUM 2U
+#define ATTENTION_CAPACITY 4U
 
 /* What the guest can observe. */
 struct scsi_state {
@@ -52,6 +56,7 @@ struct scsi_unit {
     struct loop *loop;
     struct block *medium;
     struct block_queue *queue; /* to the medium; NULL without one */
+    _Atomic bool resized;      /* the medium has, and the state does not say so yet; any thread sets it */
     struct scsi_state state;
 };
 
@@ -61,6 +66,9 @@ void scsi_fail(struct scsi_request *request, enum sense_key key, unsigned additi
 /* Hands over what of length bytes fits the allocation length that the command gives. */
 void scsi_reply(struct scsi_request *request, const void *data, size_t length, size_t allocation);
 void scsi_fill_sense(uint8_t sense[SCSI_SENSE_BYTES], enum sense_key key, unsigned additional);
+/* What the guest is to be told next of what has happened to the unit, as additional sense, which is then told; 0:
+ * nothing. */
+unsigned scsi_take_attention(struct scsi_unit *unit);
 /* Declares which way data goes; false: the transport's buffers are for the other, and the request has ended. */
 bool scsi_moves(struct scsi_request *request, enum scsi_data direction);
 

@@ -376,6 +376,21 @@ static void config_write(struct virtio *virtio, unsigned offset, const void *dat
         atomic_store(&blk->writeback, ((const uint8_t *)data)[CONFIG_WRITEBACK - offset] & 1);
 }
 
+static void put_capacity(struct virtio *virtio)
+{
+    struct blk *blk = virtio_device(virtio);
+
+    put_le64(blk->config, block_size(blk->options.block) / SECTOR);
+}
+
+/* block_on_resize() */
+static void resized(void *opaque)
+{
+    struct blk *blk = opaque;
+
+    virtio_config_change(blk->virtio, put_capacity);
+}
+
 static void fill_config(struct blk *blk)
 {
     uint8_t *config = blk->config;
@@ -416,6 +431,7 @@ static void destroy(struct device *device)
 {
     struct blk *blk = container_of(device, struct blk, device);
 
+    block_on_resize(blk->options.block, NULL, NULL);
     /* The thread first: a task that it still has would use what is freed next. */
     if (blk->loop)
         loop_stop(blk->loop);
@@ -491,6 +507,7 @@ int virtio_block_create(struct board *board, const struct virtio_block_options *
         destroy(&blk->device);
         return failed;
     }
+    block_on_resize(options->block, resized, blk);
     board_add(board, &blk->device);
     return 0;
 }

@@ -185,11 +185,12 @@ void virtio_break(struct virtio *virtio, const char *reason)
         virtio_interrupt_config(virtio);
 }
 
-void virtio_config_changed(struct virtio *virtio)
+void virtio_config_change(struct virtio *virtio, void (*change)(struct virtio *virtio))
 {
     bool tell;
 
     pthread_mutex_lock(&virtio->lock);
+    change(virtio);
     virtio->state.generation++;
     tell = virtio->state.status & STATUS_DRIVER_OK;
     pthread_mutex_unlock(&virtio->lock);
@@ -415,8 +416,10 @@ static uint64_t window_read(void *opaque, uint64_t offset, unsigned size)
         return isr;
     }
     if (offset >= DEVICE_AT && offset + size <= DEVICE_AT + virtio->options.config_size) {
+        pthread_mutex_lock(&virtio->lock);
         if (virtio->options.ops->config_read)
             virtio->options.ops->config_read(virtio, (unsigned)(offset - DEVICE_AT), data, size);
+        pthread_mutex_unlock(&virtio->lock);
         return get_le(data, size);
     }
     return 0;

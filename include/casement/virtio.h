@@ -60,7 +60,8 @@ unsigned virtq_size(const struct virtq *queue);
 void virtio_break(struct virtio *virtio, const char *reason);
 
 struct virtio_ops {
-    /* Device configuration (section 4.1.4.6). size is 1 to 8; offset + size is inside config_size. Optional. */
+    /* Device configuration (section 4.1.4.6). size is 1 to 8; offset + size is inside config_size. Reading is done with
+     * a lock of the transport held, under which it calls nothing of virtio but virtio_device(). Optional. */
     void (*config_read)(struct virtio *virtio, unsigned offset, void *data, unsigned size);
     void (*config_write)(struct virtio *virtio, unsigned offset, const void *data, unsigned size);
     /* FEATURES_OK is being set with these features: false refuses the combination. Optional. */
@@ -108,8 +109,12 @@ struct virtq *virtio_queue(struct virtio *virtio, unsigned queue);
 bool virtio_queue_running(const struct virtq *queue);
 /* Features that the driver accepted; 0 before FEATURES_OK. */
 uint64_t virtio_features(const struct virtio *virtio);
-/* The device configuration changed: bumps config_generation and interrupts. */
-void virtio_config_changed(struct virtio *virtio);
+/*
+ * Changes the device configuration: change runs once, with config_read() and the generation locked out, so that a
+ * driver which reads a field in parts sees by the generation that they do not belong together (section 2.5). Interrupts
+ * for configuration. Any thread.
+ */
+void virtio_config_change(struct virtio *virtio, void (*change)(struct virtio *virtio));
 
 /* The devices, one line each in machine.c. They add themselves to the board's list. 0, or -errno with a text. */
 struct block;

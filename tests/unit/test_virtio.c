@@ -19,6 +19,7 @@
 #define DEVFN (SLOT << 3)
 #define WINDOW UINT64_C(0xE000000000)
 #define COMMON WINDOW
+#define ISR (WINDOW + 0x1000)
 #define DEVICE (WINDOW + 0x2000)
 #define NOTIFY (WINDOW + 0x3000)
 
@@ -35,6 +36,7 @@ enum {
     D_SELECT = 8,
     D_BITS = 12,
     STATUS = 20,
+    GENERATION = 21,
     Q_SELECT = 22,
     Q_SIZE = 24,
     Q_VECTOR = 26,
@@ -225,6 +227,48 @@ static void an_honest_driver_is_served(void **state)
     request(bench, 8, 0, 20, true);
     assert_int_equal(status_after(bench), 0);
     assert_int_equal(peek(bench, DATA + 0x1000, 4), 0x49524553); /* "SERI" */
+    bench_destroy(bench);
+}
+
+static void grow(struct bench *bench, uint64_t size)
+{
+    struct error error = {""};
+
+    if (block_grow(bench->block, size, &error) < 0)
+        fail_msg("%s", error.text);
+}
+
+/* Section 2.5: a driver that reads the capacity in two parts while it changes sees so by the generation. */
+static void a_larger_disk_is_a_configuration_change(void **state)
+{
+    struct bench *bench = bench_create();
+    uint64_t generation = get(bench, COMMON + GENERATION, 1);
+
+    (void)state;
+    grow(bench, 2 << 20); /* no driver is there yet: nobody is interrupted */
+    assert_int_equal(get(bench, ISR, 1), 0);
+    assert_int_equal(get(bench, COMMON + GENERATION, 1), (generation + 1) & 0xFF);
+    assert_int_equal(get(bench, DEVICE, 8), 4096);
+    start(bench);
+    request(bench, 0, 4096, 512, true);
+    assert_int_equal(status_after(bench), 1);
+    get(bench, ISR, 1);
+    generation = get(bench, COMMON + GENERATION, 1);
+    grow(bench, UINT64_C(5) << 40);
+    assert_int_equal(get(bench, COMMON + GENERATION, 1), (generation + 1) & 0xFF);
+    assert_int_equal(get(bench, ISR, 1), 2);
+    assert_int_equal(get(bench, DEVICE, 4), 0x80000000);
+    assert_int_equal(get(bench, DEVICE + 4, 4), 2);
+    for (unsigned n = 0; n < 512; n += 8)
+        poke(bench, DATA + 0x1000 + n, 8, n);
+    request(bench, 1, 4096, 512, false);
+    assert_int_equal(status_after(bench), 0);
+    poke(bench, DATA + 0x1008, 8, 0);
+    request(bench, 0, 4096, 512, true);
+    assert_int_equal(status_after(bench), 0);
+    assert_int_equal(peek(bench, DATA + 0x1008, 8), 8);
+    request(bench, 0, (UINT64_C(5) << 40) / 512, 512, true);
+    assert_int_equal(status_after(bench), 1);
     bench_destroy(bench);
 }
 
@@ -568,6 +612,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_honest_driver_is_served),
+        cmocka_unit_test(a_larger_disk_is_a_configuration_change),
         cmocka_unit_test(impossible_requests_fail_alone),
         cmocka_unit_test(malformed_rings_break_the_device_until_reset),
         cmocka_unit_test(a_head_given_twice_does_no_harm),
