@@ -88,6 +88,9 @@ int config_add_cdrom(struct config *config, const char *value, struct error *err
 /* How its image is to be opened; both structures are the caller's, and the result is options. */
 const struct block_options *config_disk_image(const struct config_disk *disk, struct block_options *options,
                                               struct block_options *backing);
+/* What operators call the n-th disk or drive: disk0, disk1, cdrom0, ... each kind in the order of the options. */
+#define CONFIG_DISK_ID 16
+void config_disk_id(const struct config *config, unsigned n, char id[CONFIG_DISK_ID]);
 int config_add_forward(struct config *config, const char *value, struct error *error);
 int config_set_mac(struct config *config, const char *value, struct error *error);
 int config_set_uuid(struct config *config, const char *value, struct error *error);

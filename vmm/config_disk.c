@@ -156,3 +156,13 @@ const struct block_options *config_disk_image(const struct config_disk *disk, st
                                       .cache = disk->cache};
     return options;
 }
+
+void config_disk_id(const struct config *config, unsigned n, char id[CONFIG_DISK_ID])
+{
+    bool cdrom = config->disks[n].cdrom;
+    unsigned before = 0;
+
+    for (unsigned other = 0; other < n; other++)
+        before += config->disks[other].cdrom == cdrom;
+    snprintf(id, CONFIG_DISK_ID, "%s%u", cdrom ? "cdrom" : "disk", before);
+}

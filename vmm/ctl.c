@@ -14,6 +14,7 @@
 #include "config.h"
 #include "exit_codes.h"
 #include "options.h"
+#include "size.h"
 
 #define ANSWER_SECONDS 60L /* a reset or a picture of a busy machine takes its time */
 #define ANSWER_MAX (64 * MiB)
@@ -27,6 +28,7 @@ void ctl_help(FILE *out)
           "  key NAMES                         press keys together: ctrl-alt-delete, f2, enter\n"
           "  pointer X Y [BUTTONS [WHEEL]]     put the pointer there (0 to 32767); buttons 1 left, 2 right, 4 middle\n"
           "  plug NAME, unplug NAME            a USB device, such as keyboard or tablet\n"
+          "  grow DISK SIZE                    make a disk larger: disk0, disk1, ... in the order of --disk; 20G\n"
           "  powerdown                         press the power button\n"
           "  reset                             reset the machine at once\n"
           "  stop                              end the machine at once\n"
@@ -231,12 +233,37 @@ static int ask_key(int count, char **words, struct call *call, struct error *err
     return call->body ? 0 : error_set(error, EINVAL, "ctl key: its argument is no UTF-8 text");
 }
 
-static int ask_plug(int count, char **words, struct call *call, struct error *error)
+/* What may stand in a path. */
+static bool is_name(const char *word)
 {
     static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
 
+    return *word && !word[strspn(word, good)] && strlen(word) < 32;
+}
+
+static int ask_grow(int count, char **words, struct call *call, struct error *error)
+{
+    uint64_t size;
+    int failed;
+
     (void)count;
-    if (words[1][strspn(words[1], good)] || strlen(words[1]) > 31)
+    if (!is_name(words[1]))
+        return error_set(error, EINVAL, "ctl grow: %.64s is no disk; give disk0, disk1, ... in the order of --disk",
+                         words[1]);
+    failed = size_parse(words[2], &size, error);
+    if (failed == 0 && size > INT64_MAX)
+        failed = error_set(error, EINVAL, "ctl grow: %.64s: more than a disk can have; give less", words[2]);
+    if (failed < 0)
+        return failed;
+    snprintf(call->path, sizeof call->path, "/api/v1/disks/%s/size", words[1]);
+    call->body = json_pack("{s:I}", "bytes", (json_int_t)size);
+    return call->body ? 0 : error_set(error, ENOMEM, "ctl grow: out of memory");
+}
+
+static int ask_plug(int count, char **words, struct call *call, struct error *error)
+{
+    (void)count;
+    if (!is_name(words[1]))
         return error_set(error, EINVAL, "ctl %s: %.64s is no device; see `casement ctl api GET /api/v1/usb`", words[0],
                          words[1]);
     snprintf(call->path, sizeof call->path, "/api/v1/usb/%s/%s", words[1], words[0]);
@@ -259,21 +286,24 @@ static int ask_api(int count, char **words, struct call *call, struct error *err
 
 static const struct command {
     const char *name, *method, *path;
-    int least, most; /* arguments */
+    int least, most;   /* arguments */
+    const char *takes; /* them, in words */
     int (*ask)(int count, char **words, struct call *call, struct error *error);
     int (*print)(const struct call *call, const char *argument, FILE *out, struct error *error);
 } commands[] = {
-    {"status", "GET", "/api/v1/status", 0, 0, NULL, print_status},
-    {"screenshot", "GET", "/api/v1/screenshot.png", 1, 1, NULL, write_picture},
-    {"type", "POST", "/api/v1/input/text", 1, 3, ask_type, NULL},
-    {"key", "POST", "/api/v1/input/keys", 1, 1, ask_key, NULL},
-    {"pointer", "POST", "/api/v1/input/pointer", 2, 4, ask_pointer, NULL},
-    {"plug", "POST", "", 1, 1, ask_plug, NULL},
-    {"unplug", "POST", "", 1, 1, ask_plug, NULL},
-    {"powerdown", "POST", "/api/v1/power/button", 0, 0, NULL, NULL},
-    {"reset", "POST", "/api/v1/power/reset", 0, 0, NULL, NULL},
-    {"stop", "POST", "/api/v1/power/off", 0, 0, NULL, NULL},
-    {"api", "GET", "", 2, 3, ask_api, print_answer},
+    {"status", "GET", "/api/v1/status", 0, 0, "no argument", NULL, print_status},
+    {"screenshot", "GET", "/api/v1/screenshot.png", 1, 1, "one argument (put quotes around it)", NULL, write_picture},
+    {"type", "POST", "/api/v1/input/text", 1, 3, "one argument (put quotes around it), behind --layout NAME if need be",
+     ask_type, NULL},
+    {"key", "POST", "/api/v1/input/keys", 1, 1, "one argument (put quotes around it)", ask_key, NULL},
+    {"pointer", "POST", "/api/v1/input/pointer", 2, 4, "two to four numbers", ask_pointer, NULL},
+    {"plug", "POST", "", 1, 1, "the name of a device", ask_plug, NULL},
+    {"unplug", "POST", "", 1, 1, "the name of a device", ask_plug, NULL},
+    {"grow", "POST", "", 2, 2, "a disk and its new size", ask_grow, NULL},
+    {"powerdown", "POST", "/api/v1/power/button", 0, 0, "no argument", NULL, NULL},
+    {"reset", "POST", "/api/v1/power/reset", 0, 0, "no argument", NULL, NULL},
+    {"stop", "POST", "/api/v1/power/off", 0, 0, "no argument", NULL, NULL},
+    {"api", "GET", "", 2, 3, "a method, a path, and perhaps a body", ask_api, print_answer},
 };
 
 static const struct command *find_command(int count, char **words, struct error *error)
@@ -293,11 +323,7 @@ static const struct command *find_command(int count, char **words, struct error 
     }
     if (count - 1 >= command->least && count - 1 <= command->most && (command->least != 1 || *words[1]))
         return command;
-    error_set(error, EINVAL, "ctl %s: takes %s; see `casement ctl --help`", words[0],
-              command->most == 0   ? "no argument"
-              : command->most == 1 ? "one argument (put quotes around it)"
-              : command->most == 3 ? "one argument (put quotes around it), or more as its help says"
-                                   : "two to four numbers");
+    error_set(error, EINVAL, "ctl %s: takes %s; see `casement ctl --help`", words[0], command->takes);
     return NULL;
 }
 

@@ -1,8 +1,11 @@
 /* Which images a machine has, behind which controllers, and which of them firmware starts first. */
+#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "casement/ahci.h"
+#include "casement/log.h"
 #include "casement/nvme.h"
 #include "casement/usb.h"
 #include "casement/virtio.h"
@@ -61,11 +64,11 @@ static void ahci_path(const struct machine *m, unsigned n, char *path)
 static int add_usb(struct machine *m, unsigned n, const char *serial, struct error *error)
 {
     const struct config_disk *disk = &m->config->disks[n];
-    char name[16];
+    char name[CONFIG_DISK_ID];
     const struct usb_storage_options device = {
         .name = name, .serial = serial, .medium = m->disks[n], .cdrom = disk->cdrom, .removable = true};
 
-    snprintf(name, sizeof name, "%s%u", disk->cdrom ? "cdrom" : "disk", n % CONFIG_DISKS);
+    config_disk_id(m->config, n, name);
     return usb_storage_create(&m->board, m->xhci, &device, &m->disk_port[n], error);
 }
 
@@ -122,6 +125,39 @@ int disks_create(struct machine *m, struct error *error)
             return failed;
     }
     return add_boot_order(m, error);
+}
+
+/* The ids that there are, for a user who gave another one. */
+static int unknown_disk(const struct machine *m, const char *name, struct error *error)
+{
+    char known[CONFIG_DISKS * (CONFIG_DISK_ID + 2)] = "", id[CONFIG_DISK_ID];
+    size_t used = 0;
+
+    for (unsigned n = 0; n < m->disk_count; n++) {
+        config_disk_id(m->config, n, id);
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", n ? ", " : "", id);
+    }
+    return error_set(error, ENOENT, used ? "%s: no such disk; give one of %s" : "%s: this machine has no disk", name,
+                     known);
+}
+
+int disks_grow(struct machine *m, const char *name, uint64_t size, struct error *error)
+{
+    struct error reason = {""};
+    char id[CONFIG_DISK_ID];
+    int failed;
+
+    for (unsigned n = 0; n < m->disk_count; n++) {
+        config_disk_id(m->config, n, id);
+        if (strcmp(id, name) != 0)
+            continue;
+        failed = block_grow(m->disks[n], size, &reason);
+        if (failed < 0)
+            return error_set(error, -failed, "%s (%.200s): %s", id, m->config->disks[n].path, reason.text);
+        log_info("%s: is a disk of %" PRIu64 " bytes now", id, size);
+        return 0;
+    }
+    return unknown_disk(m, name, error);
 }
 
 void disks_close(struct machine *m)

@@ -11,6 +11,7 @@
 #include "commands.h"
 #include "exit_codes.h"
 #include "image.h"
+#include "size.h"
 
 enum {
     IMAGE_GOOD = EXIT_CODE_POWERED_OFF,
@@ -63,26 +64,6 @@ static int fail(const struct call *call, int failed)
     return failed == -EIO || failed == -ENOSPC ? IMAGE_FAILED : IMAGE_REFUSED;
 }
 
-static int read_size(struct call *call, const char *value, uint64_t *size)
-{
-    static const char suffixes[] = "KMGT";
-    const char *suffix;
-    unsigned shift = 0;
-    char *end;
-
-    errno = 0;
-    *size = strtoull(value, &end, 10);
-    suffix = *end ? strchr(suffixes, *end) : NULL;
-    if (suffix) {
-        shift = 10 * (unsigned)(suffix - suffixes + 1);
-        end++;
-    }
-    if (value[0] < '0' || value[0] > '9' || errno || *end || *size > UINT64_MAX >> shift || *size == 0)
-        return error_set(&call->error, EINVAL, "%s: not a size; give a number with K, M, G or T, such as 20G", value);
-    *size <<= shift;
-    return 0;
-}
-
 static int read_format(struct call *call, enum option option, enum block_format *format)
 {
     const char *value = call->values[option];
@@ -103,7 +84,7 @@ static int read_making(struct call *call, struct image_options *options)
     if (failed == 0)
         failed = read_format(call, OPTION_BACKING_FORMAT, &options->backing_format);
     if (failed == 0 && call->values[OPTION_CLUSTER_SIZE])
-        failed = read_size(call, call->values[OPTION_CLUSTER_SIZE], &cluster);
+        failed = size_parse(call->values[OPTION_CLUSTER_SIZE], &cluster, &call->error);
     if (failed < 0)
         return failed;
     if (cluster && (cluster < 4 * KiB || cluster > 2 * MiB || (cluster & (cluster - 1))))
@@ -153,7 +134,7 @@ static int create(struct call *call)
     int failed = read_making(call, &options);
 
     if (failed == 0)
-        failed = read_size(call, call->words[1], &options.size);
+        failed = size_parse(call->words[1], &options.size, &call->error);
     if (failed == 0)
         failed = image_create(&options, &call->error);
     if (failed < 0)
@@ -271,7 +252,7 @@ static int grow(struct call *call)
     int failed = read_format(call, OPTION_FORMAT, &format);
 
     if (failed == 0)
-        failed = read_size(call, call->words[1], &size);
+        failed = size_parse(call->words[1], &size, &call->error);
     if (failed == 0)
         failed = image_grow(call->words[0], format, size, &call->error);
     if (failed < 0)

@@ -83,6 +83,9 @@ int machine_load_kernel(struct machine *machine, struct error *error);
 
 /* vmm/disks.c: opens the images, makes the controllers, tells firmware the order. On failure the text is set. */
 int disks_create(struct machine *machine, struct error *error);
+/* Makes the disk that operators call so larger (block_grow()), which its guest is told. 0, -ENOENT or -errno with a
+ * text. On the main thread. */
+int disks_grow(struct machine *machine, const char *name, uint64_t size, struct error *error);
 void disks_close(struct machine *machine);
 
 /* vmm/operations.c: what the API can ask of it. */

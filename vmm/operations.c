@@ -119,6 +119,11 @@ static int op_plug(void *opaque, const char *name, bool plugged, struct error *e
     return plugged ? xhci_plug(m->xhci, name, error) : xhci_unplug(m->xhci, name, error);
 }
 
+static int op_grow(void *opaque, const char *disk, uint64_t size, struct error *error)
+{
+    return disks_grow(opaque, disk, size, error);
+}
+
 static int op_power(void *opaque, enum machine_power power, struct error *error)
 {
     (void)error;
@@ -146,6 +151,7 @@ const struct machine_ops machine_operations = {
     .forward = op_forward,
     .usb = op_usb,
     .plug = op_plug,
+    .grow = op_grow,
     .power = op_power,
     .viewer = op_viewer,
 };

@@ -68,6 +68,8 @@ struct machine_ops {
     bool (*usb)(void *machine, unsigned index, struct machine_usb *usb);
     /* MAIN. -ENOENT: no such device. */
     int (*plug)(void *machine, const char *name, bool plugged, struct error *error);
+    /* MAIN. size in bytes, a multiple of 512. -ENOENT: no such disk; -EINVAL: it would shrink; -EROFS. */
+    int (*grow)(void *machine, const char *disk, uint64_t size, struct error *error);
     /* MAIN */
     int (*power)(void *machine, enum machine_power power, struct error *error);
     /* ANY. A viewer that has been let in speaks RFB on this stream socket, which is the machine's from now on whatever

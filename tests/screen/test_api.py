@@ -87,9 +87,10 @@ BODIES = {
     "typeText": {"text": "ls\n"},
     "pressKeys": {"keys": "ctrl-alt-f2"},
     "movePointer": {"x": 16384, "y": 0, "buttons": 1, "wheel": -1},
+    "growDisk": {"bytes": 1 << 30},
 }
 STATUS = {"openSession": 401, "openViewer": 426, "plugUsbDevice": (204, 404), "unplugUsbDevice": (204, 404),
-          "closeSession": 204}
+          "closeSession": 204, "growDisk": (204, 404)}
 
 
 def test_each_operation_answers_as_described(linux, rig, folder):

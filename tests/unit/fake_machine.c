@@ -106,6 +106,18 @@ static int op_plug(void *opaque, const char *name, bool plugged, struct error *e
     return note(machine, plugged ? "plug" : "unplug", name);
 }
 
+static int op_grow(void *opaque, const char *disk, uint64_t size, struct error *error)
+{
+    char text[64];
+
+    if (strcmp(disk, "disk0") != 0)
+        return error_set(error, ENOENT, "%s: no such disk", disk);
+    if (size < UINT64_C(1) << 30)
+        return error_set(error, EINVAL, "%s: a disk never shrinks", disk);
+    snprintf(text, sizeof text, "%s,%llu", disk, (unsigned long long)size);
+    return note(opaque, "grow", text);
+}
+
 static int op_power(void *opaque, enum machine_power power, struct error *error)
 {
     static const char *const names[] = {
@@ -142,6 +154,7 @@ const struct machine_ops fake_machine_ops = {
     .forward = op_forward,
     .usb = op_usb,
     .plug = op_plug,
+    .grow = op_grow,
     .power = op_power,
     .viewer = op_viewer,
 };

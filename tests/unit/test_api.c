@@ -71,6 +71,7 @@ static void operations_reach_the_machine(void **state)
          "pointer(1,2,31,-127,127)"},
         {"POST", "/api/v1/usb/keyboard/unplug", "", "unplug(keyboard)"},
         {"POST", "/api/v1/usb/keyboard/plug", "", "plug(keyboard)"},
+        {"POST", "/api/v1/disks/disk0/size", "{\"bytes\":9223372036854775296}", "grow(disk0,9223372036854775296)"},
     };
 
     (void)state;
@@ -108,6 +109,15 @@ static void bad_bodies_are_refused_and_nothing_is_done(void **state)
         {"/api/v1/input/pointer", "{\"x\":1,\"y\":0,\"wheel\":128}", 422},
         {"/api/v1/input/pointer", "{\"x\":99999999999999999999,\"y\":0}", 400},
         {"/api/v1/usb/mouse/plug", "", 404},
+        {"/api/v1/disks/disk1/size", "{\"bytes\":2147483648}", 404},
+        {"/api/v1/disks/disk0/size", "", 400},
+        {"/api/v1/disks/disk0/size", "{}", 422},
+        {"/api/v1/disks/disk0/size", "{\"bytes\":511}", 422},
+        {"/api/v1/disks/disk0/size", "{\"bytes\":1024}", 422},
+        {"/api/v1/disks/disk0/size", "{\"bytes\":-512}", 422},
+        {"/api/v1/disks/disk0/size", "{\"bytes\":1e12}", 422},
+        {"/api/v1/disks/disk0/size", "{\"bytes\":\"2G\"}", 422},
+        {"/api/v1/disks/disk0/size", "{\"bytes\":9223372036854775808}", 400},
     };
     char *deep = calloc(1, 60000);
 

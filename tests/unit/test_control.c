@@ -258,6 +258,10 @@ static void ctl_speaks_to_it(void **state)
     assert_int_equal(CTL("unplug", "keyboard"), EXIT_CODE_POWERED_OFF);
     assert_string_equal(fake_machine_last(&machine), "unplug(keyboard)");
     assert_int_equal(CTL("plug", "mouse"), EXIT_CODE_FAILED);
+    assert_int_equal(CTL("grow", "disk0", "3G"), EXIT_CODE_POWERED_OFF);
+    assert_string_equal(fake_machine_last(&machine), "grow(disk0,3221225472)");
+    assert_int_equal(CTL("grow", "disk7", "3G"), EXIT_CODE_FAILED);
+    assert_int_equal(CTL("grow", "disk0", "3M"), EXIT_CODE_FAILED);
     assert_int_equal(CTL("powerdown"), EXIT_CODE_POWERED_OFF);
     assert_string_equal(fake_machine_last(&machine), "power(button)");
     assert_int_equal(CTL("reset"), EXIT_CODE_POWERED_OFF);
@@ -293,6 +297,11 @@ static void ctl_refuses_what_it_does_not_know(void **state)
     assert_int_equal(CTL("pointer", "1"), EXIT_CODE_CONFIGURATION);
     assert_int_equal(CTL("pointer", "1", "x"), EXIT_CODE_CONFIGURATION);
     assert_int_equal(CTL("plug", "a/b"), EXIT_CODE_CONFIGURATION);
+    assert_int_equal(CTL("grow", "disk0"), EXIT_CODE_CONFIGURATION);
+    assert_int_equal(CTL("grow", "../disk0", "3G"), EXIT_CODE_CONFIGURATION);
+    assert_int_equal(CTL("grow", "disk0", "large"), EXIT_CODE_CONFIGURATION);
+    assert_int_equal(CTL("grow", "disk0", "-3G"), EXIT_CODE_CONFIGURATION);
+    assert_int_equal(CTL("grow", "disk0", "9000000T"), EXIT_CODE_CONFIGURATION);
     assert_int_equal(CTL("api", "GET", "status"), EXIT_CODE_CONFIGURATION);
     assert_int_equal(CTL("api", "POST", "/api/v1/input/keys", "{"), EXIT_CODE_CONFIGURATION);
     assert_int_equal(CTL("api", "GET", "/nothing"), EXIT_CODE_FAILED);

@@ -72,6 +72,7 @@ static void answer_result(struct api_answer *answer, int result, const struct er
     case -EINVAL:
     case -EILSEQ:
     case -E2BIG:
+    case -EFBIG:
         status = 422;
         break;
     case -ENOENT:
@@ -80,6 +81,7 @@ static void answer_result(struct api_answer *answer, int result, const struct er
     case -ENODEV:
     case -EEXIST:
     case -EALREADY:
+    case -EROFS:
         status = 409;
         break;
     case -ENOSPC:
@@ -406,6 +408,22 @@ static void run_unplug(const struct api *api, const struct api_request *request,
     answer_result(answer, api->ops->plug(api->machine, request->name, false, &error), &error);
 }
 
+static void run_grow(const struct api *api, const struct api_request *request, struct api_answer *answer)
+{
+    static const char *const names[] = {"bytes", NULL};
+    json_t *object = read_object(request, names, answer);
+    struct error error = {""};
+    int64_t bytes = 0;
+
+    if (!object)
+        return;
+    if (!read_integer(object, "bytes", true, 512, INT64_MAX, &bytes, &error))
+        api_problem(answer, 422, error.text);
+    else
+        answer_result(answer, api->ops->grow(api->machine, request->name, (uint64_t)bytes, &error), &error);
+    json_decref(object);
+}
+
 static const struct api_operation operations[] = {
     {"GET", "/healthz", API_PLAIN, true, run_health},
     {"GET", "/readyz", API_PLAIN, true, run_ready},
@@ -425,6 +443,7 @@ static const struct api_operation operations[] = {
     {"GET", "/api/v1/usb", API_PLAIN, false, run_usb},
     {"POST", "/api/v1/usb/{name}/plug", API_MACHINE, false, run_plug},
     {"POST", "/api/v1/usb/{name}/unplug", API_MACHINE, false, run_unplug},
+    {"POST", "/api/v1/disks/{name}/size", API_MACHINE, false, run_grow},
     {"GET", "/api/v1/events", API_EVENTS, false, NULL},
     {"GET", "/api/v1/rfb", API_VIEWER, false, NULL},
 };
