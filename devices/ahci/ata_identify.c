@@ -3,6 +3,7 @@
 
 #include "ahci_private.h"
 #include "casement/bytes.h"
+#include "casement/identifier.h"
 
 #define LBA28_LIMIT 0x0FFFFFFFULL
 
@@ -59,8 +60,8 @@ static const struct word disk_words[] = {
     {75, SLOTS - 1}, {76, 0x0102},                 /* native queueing, 1.5 Gb/s */
     {77, 0x0002},    {82, 0x0069},                 /* look-ahead, write cache, power management, SMART */
     {83, 0x7400},                                  /* FLUSH CACHE (EXT), 48-bit addresses */
-    {84, 0x4060},                                  /* FUA, general purpose logging */
-    {86, 0x3400},    {87, 0x4060},  {106, 0x6003}, /* physical sectors of 4 KiB, the first of which begins at LBA 0 */
+    {84, 0x4160},                                  /* world wide name, FUA, general purpose logging */
+    {86, 0x3400},    {87, 0x4160},  {106, 0x6003}, /* physical sectors of 4 KiB, the first of which begins at LBA 0 */
     {119, 0x4000},   {120, 0x4000}, {209, 0x4000}, {217, 1}, /* does not rotate */
 };
 
@@ -82,6 +83,8 @@ void ata_identify_device(struct command *command)
     put_le16(data + 170, (uint16_t)(8U | (drive->smart ? 1U : 0) | (drive->write_cache ? 1U << 5 : 0) |
                                     (drive->look_ahead ? 1U << 6 : 0)));
     put_le64(data + 200, sectors);
+    for (unsigned n = 0; n < 4; n++) /* words 108 to 111, the first the most significant */
+        put_le16(data + 2 * (108 + n), (uint16_t)(identifier_wwn(disk->serial) >> 16 * (3 - n)));
     if (block_can_discard(disk->block)) {
         put_le16(data + 210, TRIM_BLOCKS);
         put_le16(data + 338, 1);

@@ -1,6 +1,7 @@
 /* Identify (NVMe 5.15), and the identifiers that a system knows its disk by. */
 #include <stdio.h>
 
+#include "casement/identifier.h"
 #include "nvme_private.h"
 
 enum {
@@ -17,20 +18,12 @@ enum { DESCRIPTOR_EUI64 = 1, DESCRIPTOR_NGUID = 2 };
  * features, timestamp. */
 #define OACS (1U << 8)
 #define ONCS (1U << 2 | 1U << 3 | 1U << 4 | 1U << 6)
-/* Three bytes that are nobody's: locally administered. */
-static const uint8_t organisation[3] = {0x52, 0x54, 0x00};
-
-/* FNV-1a: spread is all that is asked of it. */
-static uint64_t hash(const char *text, uint64_t basis)
-{
-    for (; *text; text++)
-        basis = (basis ^ (uint8_t)*text) * UINT64_C(0x100000001B3);
-    return basis;
-}
+static const uint8_t organisation[3] = {IDENTIFIER_ORGANISATION >> 16, IDENTIFIER_ORGANISATION >> 8 & 0xFF,
+                                        IDENTIFIER_ORGANISATION & 0xFF};
 
 void nvme_identifiers(struct nvme *nvme)
 {
-    uint64_t one = hash(nvme->serial, UINT64_C(0xCBF29CE484222325)), two = hash(nvme->serial, ~one);
+    uint64_t one = identifier_hash(nvme->serial, IDENTIFIER_BASIS), two = identifier_hash(nvme->serial, ~one);
     uint8_t bytes[8];
 
     put_be64(bytes, one);

@@ -5,27 +5,21 @@
 #include "casement/bytes.h"
 #include "scsi_private.h"
 
-struct range {
-    uint64_t first, count; /* blocks */
-    bool forced;           /* FUA: on the disk before the status */
-};
-
-/* Where commands of 6, 10, 12 and 16 bytes have address and length (SPC 4.3.4). */
-static struct range decode(const uint8_t *cdb)
+struct scsi_range scsi_decode(const uint8_t *cdb)
 {
     switch (cdb[0] >> 5) {
     case 0:
-        return (struct range){.first = get_be32(cdb) & 0x1FFFFF, .count = cdb[4] ? cdb[4] : 256};
+        return (struct scsi_range){.first = get_be32(cdb) & 0x1FFFFF, .count = cdb[4] ? cdb[4] : 256};
     case 4:
-        return (struct range){get_be64(cdb + 2), get_be32(cdb + 10), cdb[1] & 8};
+        return (struct scsi_range){get_be64(cdb + 2), get_be32(cdb + 10), cdb[1] & 8};
     case 5:
-        return (struct range){get_be32(cdb + 2), get_be32(cdb + 6), cdb[1] & 8};
+        return (struct scsi_range){get_be32(cdb + 2), get_be32(cdb + 6), cdb[1] & 8};
     default:
-        return (struct range){get_be32(cdb + 2), get_be16(cdb + 7), cdb[1] & 8};
+        return (struct scsi_range){get_be32(cdb + 2), get_be16(cdb + 7), cdb[1] & 8};
     }
 }
 
-static bool in_range(struct scsi_unit *unit, struct scsi_request *request, const struct range *range)
+bool scsi_in_range(struct scsi_unit *unit, struct scsi_request *request, const struct scsi_range *range)
 {
     uint64_t blocks = scsi_blocks(unit);
 
@@ -36,9 +30,9 @@ static bool in_range(struct scsi_unit *unit, struct scsi_request *request, const
 }
 
 /* An error of the image is an error of the medium. */
-static void flush_done(struct block_request *flush, int result)
+static void flush_done(struct block_request *block, int result)
 {
-    struct scsi_request *request = container_of(flush, struct scsi_request, flush);
+    struct scsi_request *request = container_of(block, struct scsi_request, block);
 
     if (result < 0)
         scsi_fail(request, SENSE_MEDIUM_ERROR, ASC_WRITE_FAULT);
@@ -48,8 +42,8 @@ static void flush_done(struct block_request *flush, int result)
 
 static void flush(struct scsi_unit *unit, struct scsi_request *request)
 {
-    request->flush = (struct block_request){.op = BLOCK_FLUSH, .done = flush_done};
-    block_submit(unit->queue, &request->flush);
+    request->block = (struct block_request){.op = BLOCK_FLUSH, .done = flush_done};
+    block_submit(unit->queue, &request->block);
 }
 
 static void transfer_done(struct block_transfer *transfer, int result)
@@ -69,11 +63,12 @@ static void transfer_done(struct block_transfer *transfer, int result)
         scsi_good(request);
 }
 
-static void start(struct scsi_unit *unit, struct scsi_request *request, const struct range *range, enum block_op op)
+static void start(struct scsi_unit *unit, struct scsi_request *request, const struct scsi_range *range,
+                  enum block_op op)
 {
     uint32_t size = scsi_block_bytes(unit);
 
-    if (!in_range(unit, request, range))
+    if (!scsi_in_range(unit, request, range))
         return;
     if (range->count == 0) {
         scsi_good(request);
@@ -88,14 +83,14 @@ static void start(struct scsi_unit *unit, struct scsi_request *request, const st
 
 void scsi_read(struct scsi_unit *unit, struct scsi_request *request)
 {
-    struct range range = decode(request->cdb);
+    struct scsi_range range = scsi_decode(request->cdb);
 
     start(unit, request, &range, BLOCK_READ);
 }
 
 void scsi_write(struct scsi_unit *unit, struct scsi_request *request)
 {
-    struct range range = decode(request->cdb);
+    struct scsi_range range = scsi_decode(request->cdb);
 
     if (scsi_read_only(unit))
         scsi_fail(request, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
@@ -106,19 +101,19 @@ void scsi_write(struct scsi_unit *unit, struct scsi_request *request)
 /* Without a comparison there is nothing to do but to look at the range. */
 void scsi_verify(struct scsi_unit *unit, struct scsi_request *request)
 {
-    struct range range = decode(request->cdb);
+    struct scsi_range range = scsi_decode(request->cdb);
 
     if (request->cdb[1] & 6)
         scsi_fail(request, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD);
-    else if (in_range(unit, request, &range))
+    else if (scsi_in_range(unit, request, &range))
         scsi_good(request);
 }
 
 void scsi_synchronize(struct scsi_unit *unit, struct scsi_request *request)
 {
-    struct range range = decode(request->cdb);
+    struct scsi_range range = scsi_decode(request->cdb);
 
-    if (!in_range(unit, request, &range))
+    if (!scsi_in_range(unit, request, &range))
         return;
     if (scsi_read_only(unit))
         scsi_good(request);
@@ -128,19 +123,31 @@ void scsi_synchronize(struct scsi_unit *unit, struct scsi_request *request)
 
 void scsi_seek(struct scsi_unit *unit, struct scsi_request *request)
 {
-    struct range range = {.first = get_be32(request->cdb + 2), .count = 1};
+    struct scsi_range range = {.first = get_be32(request->cdb + 2), .count = 1};
 
-    if (in_range(unit, request, &range))
+    if (scsi_in_range(unit, request, &range))
         scsi_good(request);
 }
 
-/* MMC 6.16: only what a track of data in mode 1 has, and only the data of it. */
+#define READ_CD_MSF 0xB9U
+
+/* A block by its minute, second and frame, which begin two seconds before the first. */
+static uint64_t msf_block(const uint8_t *msf)
+{
+    return (uint64_t)((msf[0] * 60U + msf[1]) * 75U + msf[2]) - 150;
+}
+
+/* MMC 6.16, 6.17: only what a track of data in mode 1 has, and only the data of it. */
 void scsi_read_cd(struct scsi_unit *unit, struct scsi_request *request)
 {
     const uint8_t *cdb = request->cdb;
-    struct range range = {.first = get_be32(cdb + 2), .count = get_be32(cdb + 5) & 0xFFFFFF};
+    struct scsi_range range = {.first = get_be32(cdb + 2), .count = get_be32(cdb + 5) & 0xFFFFFF};
     unsigned type = cdb[1] >> 2 & 7;
 
+    if (cdb[0] == READ_CD_MSF) {
+        range.first = msf_block(cdb + 3);
+        range.count = msf_block(cdb + 6) - range.first; /* an end before the beginning is out of range */
+    }
     if (type != 0 && type != 2)
         scsi_fail(request, SENSE_ILLEGAL_REQUEST, ASC_WRONG_TRACK_MODE);
     else if ((cdb[9] & 0xF8) == 0)
@@ -176,7 +183,8 @@ void scsi_service_action_in(struct scsi_unit *unit, struct scsi_request *request
     }
     put_be64(reply, scsi_blocks(unit) - 1);
     put_be32(reply + 8, scsi_block_bytes(unit));
-    reply[13] = 3; /* physical blocks of 4 KiB */
+    reply[13] = 3;                               /* physical blocks of 4 KiB */
+    reply[14] = scsi_can_unmap(unit) ? 0xC0 : 0; /* LBPME, LBPRZ: what is not mapped reads as zeroes */
     scsi_reply(request, reply, sizeof reply, get_be32(request->cdb + 10));
 }
 
@@ -189,4 +197,41 @@ void scsi_read_format_capacities(struct scsi_unit *unit, struct scsi_request *re
     put_be32(reply + 4, (uint32_t)MIN(medium ? scsi_blocks(unit) : UINT32_MAX, UINT32_MAX));
     put_be32(reply + 8, (medium ? 2U : 3U) << 24 | scsi_block_bytes(unit));
     scsi_reply(request, reply, sizeof reply, get_be16(request->cdb + 7));
+}
+
+/*
+ * Whether a format changes what is on the disk is the disk's own affair (SBC 5.3): it does not here. Lists of defects,
+ * patterns and protection there are none.
+ */
+void scsi_format(struct scsi_unit *unit, struct scsi_request *request)
+{
+    const uint8_t *cdb = request->cdb;
+    bool long_list = cdb[1] & 0x20, data = cdb[1] & 0x10;
+    uint8_t header[8] = {0};
+    size_t size = long_list ? 8 : 4;
+    int64_t got;
+
+    if (scsi_read_only(unit)) {
+        scsi_fail(request, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
+        return;
+    }
+    if ((cdb[1] & 0xC0) || (!data && (cdb[1] & 0x2F))) {
+        scsi_fail(request, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD);
+        return;
+    }
+    if (!data) {
+        scsi_good(request);
+        return;
+    }
+    if (!scsi_moves(request, SCSI_OUT))
+        return;
+    got = scatter_get(request->data, header, size);
+    request->failed = got < 0 ? (int)got : 0;
+    request->moved = got < 0 ? 0 : (uint64_t)got;
+    if (got < (int64_t)size)
+        scsi_fail(request, SENSE_ILLEGAL_REQUEST, ASC_LIST_LENGTH);
+    else if ((header[0] & 7) || (header[1] & 8) || (long_list ? get_be32(header + 4) : get_be16(header + 2)))
+        scsi_fail(request, SENSE_ILLEGAL_REQUEST, ASC_INVALID_PARAMETER);
+    else
+        scsi_good(request);
 }

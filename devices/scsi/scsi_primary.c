@@ -4,73 +4,21 @@
 #include "casement/bytes.h"
 #include "scsi_private.h"
 
-static void put_padded(uint8_t *to, const char *text, size_t length)
-{
-    size_t used = strnlen(text, length);
-
-    memset(to, ' ', length);
-    memcpy(to, text, used);
-}
-
-/* Vital product data (SPC 7.8). */
-static void vital_product_data(struct scsi_unit *unit, struct scsi_request *request)
-{
-    uint8_t reply[64] = {unit->options.kind == SCSI_CDROM ? 5 : 0, request->cdb[2]};
-    size_t serial = strnlen(unit->options.serial, 20), length = 0;
-
-    switch (request->cdb[2]) {
-    case 0x00:
-        memcpy(reply + 4, (const uint8_t[]){0x00, 0x80, 0x83}, 3);
-        length = 3;
-        if (unit->options.kind == SCSI_DISK) {
-            reply[4 + length++] = 0xB0;
-            reply[4 + length++] = 0xB1;
-        }
-        break;
-    case 0x80:
-        memcpy(reply + 4, unit->options.serial, serial);
-        length = serial;
-        break;
-    case 0x83: /* vendor's own identification, in ASCII */
-        reply[4] = 2;
-        reply[5] = 1;
-        reply[7] = (uint8_t)(8 + serial);
-        put_padded(reply + 8, unit->options.vendor, 8);
-        memcpy(reply + 16, unit->options.serial, serial);
-        length = 12 + serial;
-        break;
-    case 0xB0: /* limits: none */
-    case 0xB1:
-        length = 60;
-        if (unit->options.kind == SCSI_DISK) {
-            if (request->cdb[2] == 0xB1)
-                reply[5] = 1; /* does not rotate */
-            break;
-        }
-        /* fall through */
-    default:
-        scsi_fail(request, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD);
-        return;
-    }
-    put_be16(reply + 2, (uint16_t)length);
-    scsi_reply(request, reply, 4 + length, get_be16(request->cdb + 3));
-}
-
 void scsi_inquiry(struct scsi_unit *unit, struct scsi_request *request)
 {
     uint8_t reply[36] = {unit->options.kind == SCSI_CDROM ? 5 : 0, unit->options.removable ? 0x80 : 0, 5, 2, 31};
 
     if (request->cdb[1] & 1) {
-        vital_product_data(unit, request);
+        scsi_vital_product_data(unit, request);
         return;
     }
     if (request->cdb[2]) {
         scsi_fail(request, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD);
         return;
     }
-    put_padded(reply + 8, unit->options.vendor, 8);
-    put_padded(reply + 16, unit->options.product, 16);
-    put_padded(reply + 32, "1.0", 4);
+    scsi_put_padded(reply + 8, unit->options.vendor, 8);
+    scsi_put_padded(reply + 16, unit->options.product, 16);
+    scsi_put_padded(reply + 32, "1.0", 4);
     scsi_reply(request, reply, sizeof reply, get_be16(request->cdb + 3));
 }
 
@@ -246,4 +194,17 @@ void scsi_prevent_removal(struct scsi_unit *unit, struct scsi_request *request)
     } else {
         scsi_fail(request, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD);
     }
+}
+
+/* The default self-test, which is passed; there are no diagnostic pages to send (SPC 6.42). */
+void scsi_send_diagnostic(struct scsi_unit *unit, struct scsi_request *request)
+{
+    const uint8_t *cdb = request->cdb;
+    bool self_test = cdb[1] & 4;
+
+    (void)unit;
+    if (get_be16(cdb + 3) || (cdb[1] >> 5 && self_test))
+        scsi_fail(request, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD);
+    else
+        scsi_good(request);
 }

@@ -43,6 +43,12 @@ enum media_event { EVENT_NONE, EVENT_EJECT_REQUEST, EVENT_NEW_MEDIUM, EVENT_REMO
 #define ATTENTION_MEDIUM 2U
 #define ATTENTION_CAPACITY 4U
 
+/* What one UNMAP or WRITE SAME may ask for, as VPD page B0h says. */
+#define UNMAP_DESCRIPTORS 256U
+#define UNMAP_HEADER 8U
+#define UNMAP_BYTES 16U                  /* of a descriptor */
+#define UNMAP_BLOCKS (UINT32_C(1) << 22) /* 2 GiB */
+
 /* What the guest can observe. */
 struct scsi_state {
     uint8_t tray_open, locked;
@@ -58,6 +64,9 @@ struct scsi_unit {
     struct block_queue *queue; /* to the medium; NULL without one */
     _Atomic bool resized;      /* the medium has, and the state does not say so yet; any thread sets it */
     struct scsi_state state;
+    /* Of the one command that is under way: what UNMAP lists, or the block that WRITE SAME repeats. */
+    uint8_t list[UNMAP_HEADER + UNMAP_DESCRIPTORS * UNMAP_BYTES];
+    unsigned ranges, next_range;
 };
 
 /* scsi.c: how a request ends. Each calls done; the caller returns. */
@@ -89,15 +98,37 @@ static inline bool scsi_read_only(const struct scsi_unit *unit)
     return unit->options.kind == SCSI_CDROM || (unit->medium && block_read_only(unit->medium));
 }
 
+static inline bool scsi_can_unmap(const struct scsi_unit *unit)
+{
+    return unit->options.kind == SCSI_DISK && unit->medium && block_can_discard(unit->medium);
+}
+
+struct scsi_range {
+    uint64_t first, count; /* blocks */
+    bool forced;           /* FUA: on the disk before the status */
+};
+/* scsi_block.c */
+/* Where commands of 6, 10, 12 and 16 bytes have address and length (SPC 4.3.4). */
+struct scsi_range scsi_decode(const uint8_t *cdb);
+/* false: it is not all on the medium, and the request has ended. */
+bool scsi_in_range(struct scsi_unit *unit, struct scsi_request *request, const struct scsi_range *range);
+
 typedef void scsi_handler(struct scsi_unit *unit, struct scsi_request *request);
 
 /* scsi_block.c */
-scsi_handler scsi_read, scsi_write, scsi_verify, scsi_synchronize, scsi_seek;
+scsi_handler scsi_format, scsi_read, scsi_write, scsi_verify, scsi_synchronize, scsi_seek;
 scsi_handler scsi_read_capacity, scsi_service_action_in, scsi_read_format_capacities, scsi_read_cd;
+
+/* scsi_unmap.c */
+scsi_handler scsi_unmap, scsi_write_same;
+
+/* scsi_vpd.c: INQUIRY with EVPD */
+scsi_handler scsi_vital_product_data;
+void scsi_put_padded(uint8_t *to, const char *text, size_t length);
 
 /* scsi_primary.c */
 scsi_handler scsi_inquiry, scsi_request_sense, scsi_report_luns, scsi_mode_sense, scsi_mode_select;
-scsi_handler scsi_start_stop, scsi_prevent_removal;
+scsi_handler scsi_start_stop, scsi_prevent_removal, scsi_send_diagnostic;
 
 /* scsi_mmc.c */
 scsi_handler scsi_read_toc, scsi_get_configuration, scsi_get_event, scsi_disc_information, scsi_track_information;

@@ -65,7 +65,7 @@ struct scsi_request {
     /* The unit's own: */
     struct scsi_unit *unit;
     bool flush_after;
-    struct block_request flush;
+    struct block_request block; /* that moves nothing through the buffers */
     struct block_transfer transfer;
 };
 /* Starts a request, which stays the caller's until done; starts the image's work too. */

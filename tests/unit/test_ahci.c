@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "casement/bytes.h"
+#include "casement/identifier.h"
 #include "casement/pci.h"
 #include "cmocka_all.h"
 #include "fake_ahci.h"
@@ -133,10 +134,34 @@ static void identify_says_what_is_there(void **state)
     assert_int_equal(word(driver, 76) & 0x100, 0x100);
     assert_int_equal(word(driver, 83) & 0xF400, 0x7400);
     assert_int_equal(word(driver, 106), 0x6003);
+    assert_int_equal(word(driver, 84) & 0xC100, 0x4100); /* a world wide name, IEEE registered */
+    assert_int_equal(word(driver, 87) & 0xC100, 0x4100);
+    assert_int_equal(word(driver, 108), 0x5525);
+    assert_int_equal((uint64_t)word(driver, 108) << 48 | (uint64_t)word(driver, 109) << 32 |
+                         (uint64_t)word(driver, 110) << 16 | word(driver, 111),
+                     identifier_wwn("SERIAL-1234"));
     assert_int_equal(word(driver, 169), block_can_discard(driver->disk));
     for (unsigned n = 0; n < 512; n++)
         sum = (uint8_t)(sum + *ram(driver, M_DATA + n, 1));
     assert_int_equal(sum, 0);
+    ahci_driver_destroy(driver);
+}
+
+/* ATA has no way to tell a host that a disk has grown: it is so from the next command on, for who asks. */
+static void a_larger_disk_says_so_when_asked(void **state)
+{
+    struct ahci_driver *driver = start();
+    const struct ata read = {.command = 0x25, .lba = SECTORS, .count = 1, .device = 0x40};
+
+    (void)state;
+    assert_int_equal(ata_run(driver, DISK, &read, 512) & 1, 1);
+    port_put(driver, DISK, P_IS, ~0U);
+    assert_int_equal(block_grow(driver->disk, (SECTORS + 8) * UINT64_C(512), NULL), 0);
+    assert_int_equal(port_get(driver, DISK, P_IS), 0);
+    identify(driver);
+    assert_int_equal(ram_peek(driver, M_DATA + 120, 4), SECTORS + 8);
+    assert_int_equal(ram_peek(driver, M_DATA + 200, 8), SECTORS + 8);
+    assert_int_equal(ata_run(driver, DISK, &read, 512), 0x50);
     ahci_driver_destroy(driver);
 }
 
@@ -560,6 +585,7 @@ int main(void)
         cmocka_unit_test(firmware_finds_the_drives),
         cmocka_unit_test(the_signature_waits_for_fis_receive),
         cmocka_unit_test(identify_says_what_is_there),
+        cmocka_unit_test(a_larger_disk_says_so_when_asked),
         cmocka_unit_test(every_way_to_read_and_write),
         cmocka_unit_test(ranges),
         cmocka_unit_test(regions_of_every_size),

@@ -80,7 +80,8 @@ static void reads(void **state)
 {
     static const uint8_t packets[][12] = {{0x28, 0, 0, 0, 3, 0xFF - 3, 0, 0, 3},
                                           {0xA8, 0, 0, 0, 3, 0xFF - 3, 0, 0, 0, 3},
-                                          {0xBE, 0, 0, 0, 3, 0xFF - 3, 0, 0, 3, 0x10}};
+                                          {0xBE, 0, 0, 0, 3, 0xFF - 3, 0, 0, 3, 0x10},
+                                          {0xB9, 0, 0, 0, 15, 45, 0, 15, 48, 0x10}};
     struct ahci_driver *driver = start(MEDIUM_BYTES);
 
     (void)state;
@@ -96,6 +97,9 @@ static void reads(void **state)
     assert_int_equal(sense_of(driver, PACKET(0x28, 0, 0, 0, 3, 0xFF, 0, 0, 2)), 0x52100);
     assert_int_equal(sense_of(driver, PACKET(0xA8, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF)), 0x52100);
     assert_int_equal(sense_of(driver, PACKET(0x28, 0, 0, 0, 4, 0, 0, 0, 1)), 0x52100);
+    assert_int_equal(sense_of(driver, PACKET(0xB9, 0, 0, 0, 15, 45, 0, 15, 50, 0x10)), 0x52100);
+    assert_int_equal(sense_of(driver, PACKET(0xB9, 0, 0, 0, 15, 45, 0, 15, 44, 0x10)), 0x52100);
+    assert_int_equal(sense_of(driver, PACKET(0xB9, 0, 0, 0, 1, 74, 0, 2, 1, 0x10)), 0x52100);
     assert_int_equal(packet_run(driver, PACKET(0x28), 2048), GOOD);
     assert_int_equal(slot_moved(driver, CDROM, 0), 0);
     /* The host gives less room than it asks for: it gets what fits. */
@@ -107,8 +111,8 @@ static void reads(void **state)
 /* Every operation that is none: 5/20/00 in fixed format; nothing can be written. */
 static void unknown_operations(void **state)
 {
-    static const uint8_t known[] = {0x00, 0x03, 0x12, 0x15, 0x1A, 0x1B, 0x1E, 0x23, 0x25, 0x28, 0x2B, 0x2F, 0x35,
-                                    0x43, 0x46, 0x4A, 0x51, 0x52, 0x55, 0x5A, 0xA0, 0xA8, 0xAD, 0xBB, 0xBD, 0xBE};
+    static const uint8_t known[] = {0x00, 0x03, 0x12, 0x15, 0x1A, 0x1B, 0x1E, 0x23, 0x25, 0x28, 0x2B, 0x2F, 0x35, 0x43,
+                                    0x46, 0x4A, 0x51, 0x52, 0x55, 0x5A, 0xA0, 0xA8, 0xAD, 0xB9, 0xBB, 0xBD, 0xBE};
     struct ahci_driver *driver = start(MEDIUM_BYTES);
     unsigned others = 0;
 
