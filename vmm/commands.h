@@ -22,7 +22,7 @@ void ctl_help(FILE *out);
 
 /*
  * `casement image` (vmm/image.c): arguments[0 .. count) are its command and what belongs to it. Returns the exit
- * status; 3 when a check found errors.
+ * status.
  */
 int image_main(int count, char **arguments, FILE *out);
 

@@ -17,7 +17,8 @@ enum {
     IMAGE_GOOD = EXIT_CODE_POWERED_OFF,
     IMAGE_FAILED = EXIT_CODE_FAILED,
     IMAGE_REFUSED = EXIT_CODE_CONFIGURATION,
-    IMAGE_DAMAGED = 3
+    IMAGE_DAMAGED = EXIT_CODE_IMAGE_DAMAGED,
+    IMAGE_LEAKS = EXIT_CODE_IMAGE_LEAKS
 };
 
 enum option {
@@ -55,12 +56,9 @@ struct command {
     int (*run)(struct call *call);
 };
 
-/* What the library says about a disk is about an image here. */
 static int fail(const struct call *call, int failed)
 {
-    const char *text = call->error.text;
-
-    fprintf(stderr, "casement: image: %s\n", !strncmp(text, "--disk ", 7) ? text + 7 : text);
+    fprintf(stderr, "casement: image: %s\n", call->error.text);
     return failed == -EIO || failed == -ENOSPC ? IMAGE_FAILED : IMAGE_REFUSED;
 }
 
@@ -187,7 +185,7 @@ static int info(struct call *call)
     int failed = read_format(call, OPTION_FORMAT, &format);
 
     if (failed == 0)
-        failed = image_info(call->words[0], format, &info, &call->error);
+        failed = image_info(call->words[0], format, call->values[OPTION_FORMAT], &info, &call->error);
     if (failed < 0)
         return fail(call, failed);
     if (call->values[OPTION_JSON]) {
@@ -231,7 +229,7 @@ static int check_or_repair(struct call *call, bool repair)
     else
         fprintf(call->out, "%s: %s\n", call->words[0],
                 repair ? "repaired" : "repair it with `casement image repair`; make a copy before");
-    return clean || repair ? IMAGE_GOOD : IMAGE_DAMAGED;
+    return clean || repair ? IMAGE_GOOD : findings.errors ? IMAGE_DAMAGED : IMAGE_LEAKS;
 }
 
 static int check(struct call *call)
@@ -254,7 +252,7 @@ static int grow(struct call *call)
     if (failed == 0)
         failed = size_parse(call->words[1], &size, &call->error);
     if (failed == 0)
-        failed = image_grow(call->words[0], format, size, &call->error);
+        failed = image_grow(call->words[0], format, call->values[OPTION_FORMAT], size, &call->error);
     if (failed < 0)
         return fail(call, failed);
     show_size(text, size);
@@ -264,9 +262,13 @@ static int grow(struct call *call)
 
 static int read_source(struct call *call, struct image_source *source)
 {
+    static const struct block_terms terms = IMAGE_TERMS("--from-format", "--from-backing FILE");
+    static const struct block_terms backing_terms = IMAGE_TERMS("--from-backing-format", NULL);
     int failed = read_format(call, OPTION_FROM_FORMAT, &source->format);
 
     source->path = call->words[0];
+    source->terms = &terms;
+    source->backing_terms = &backing_terms;
     source->format_given = call->values[OPTION_FROM_FORMAT] != NULL;
     source->backing = call->values[OPTION_FROM_BACKING];
     return failed < 0 ? failed : read_format(call, OPTION_FROM_BACKING_FORMAT, &source->backing_format);
@@ -290,21 +292,23 @@ static int convert(struct call *call)
 
 static int rebase(struct call *call)
 {
+    static const struct block_terms terms = IMAGE_TERMS("--backing-format", NULL);
     const char *backing = call->values[OPTION_BACKING];
-    struct image_source image;
-    enum block_format format;
+    struct image_source image = {0}, below = {.path = backing,
+                                              .format_given = call->values[OPTION_BACKING_FORMAT] != NULL,
+                                              .terms = &terms};
     int failed = read_source(call, &image);
 
     image.format = BLOCK_FORMAT_QCOW2;
     if (failed == 0)
-        failed = read_format(call, OPTION_BACKING_FORMAT, &format);
+        failed = read_format(call, OPTION_BACKING_FORMAT, &below.format);
     if (failed == 0 && !backing == !call->values[OPTION_NO_BACKING])
         failed = error_set(&call->error, EINVAL,
                            "%s: what shall it lie on? give --backing FILE or --no-backing, one of them", image.path);
     if (failed == 0 && !call->values[OPTION_UNSAFE])
-        failed = image_copy_differences(&image, backing, format, progress, &call->error);
+        failed = image_copy_differences(&image, &below, progress, &call->error);
     if (failed == 0)
-        failed = image_set_backing(image.path, backing, format, &call->error);
+        failed = image_set_backing(image.path, backing, below.format, &call->error);
     if (failed < 0)
         return fail(call, failed);
     fprintf(call->out, "%s: lies on %s now\n", image.path, backing ? backing : "nothing");
@@ -344,7 +348,9 @@ static void help(FILE *out)
         "  --from-format FORMAT          convert: of FROM\n"
         "  --unsafe                      rebase: change the name only; the new one has the same contents\n"
         "  --json                        info: as JSON\n\n"
-        "The exit status is 0, or 1 when the host failed, 2 when it was refused, 3 when check found errors.\n",
+        "The exit status is 0, or 1 when the host failed, 2 when it was refused; of check 6 when it found errors, 7 "
+        "when\n"
+        "it found clusters that only cost space.\n",
         out);
 }
 

@@ -11,6 +11,7 @@ struct image_source {
     bool format_given;
     const char *backing; /* NULL: nothing */
     enum block_format backing_format;
+    const struct block_terms *terms, *backing_terms; /* how the operator says what they are */
 };
 
 /*
@@ -23,7 +24,7 @@ int image_convert(const struct image_source *source, const struct image_options 
  * Copies into the image what would read otherwise on its new backing image (path NULL: none); the caller then changes
  * the header.
  */
-int image_copy_differences(const struct image_source *image, const char *new_backing, enum block_format format,
+int image_copy_differences(const struct image_source *image, const struct image_source *new_backing,
                            void (*progress)(uint64_t done, uint64_t all), struct error *error);
 
 #endif

@@ -46,14 +46,18 @@ static void done(struct block_request *request, int result)
 static int open_side(struct copy *copy, struct side *side, const struct image_source *source, bool read_only,
                      struct error *error)
 {
-    const struct block_options backing = {
-        .path = source->backing, .format = source->backing_format, .format_given = true, .cache = BLOCK_CACHE_HOST};
+    const struct block_options backing = {.path = source->backing,
+                                          .format = source->backing_format,
+                                          .format_given = true,
+                                          .cache = BLOCK_CACHE_HOST,
+                                          .terms = source->backing_terms};
     const struct block_options options = {.path = source->path,
                                           .read_only = read_only,
                                           .format = source->format,
                                           .format_given = source->format_given,
                                           .cache = BLOCK_CACHE_HOST,
-                                          .backing = source->backing ? &backing : NULL};
+                                          .backing = source->backing ? &backing : NULL,
+                                          .terms = source->terms};
     int failed = block_open(&options, &side->block, error);
 
     if (failed < 0)
@@ -193,7 +197,8 @@ static int told(const struct copy *copy, const char *path, struct error *error)
 int image_convert(const struct image_source *source, const struct image_options *to,
                   void (*progress)(uint64_t done, uint64_t all), struct error *error)
 {
-    const struct image_source target = {.path = to->path, .format = to->format, .format_given = true};
+    static const struct block_terms terms = IMAGE_TERMS("--format", NULL);
+    const struct image_source target = {.path = to->path, .format = to->format, .format_given = true, .terms = &terms};
     struct image_options made = *to;
     struct copy copy;
     int failed = copy_create(&copy, error);
@@ -218,17 +223,16 @@ int image_convert(const struct image_source *source, const struct image_options 
     return failed;
 }
 
-int image_copy_differences(const struct image_source *image, const char *new_backing, enum block_format format,
+int image_copy_differences(const struct image_source *image, const struct image_source *new_backing,
                            void (*progress)(uint64_t done, uint64_t all), struct error *error)
 {
-    const struct image_source backing = {.path = new_backing, .format = format};
     struct copy copy;
     int failed = copy_create(&copy, error);
 
     if (failed == 0)
         failed = open_side(&copy, &copy.to, image, false, error);
-    if (failed == 0 && new_backing)
-        failed = open_side(&copy, &copy.from, &backing, true, error);
+    if (failed == 0 && new_backing->path)
+        failed = open_side(&copy, &copy.from, new_backing, true, error);
     if (failed == 0) {
         run(&copy, true, copy.to.size, progress);
         failed = told(&copy, image->path, error);

@@ -27,11 +27,15 @@ struct block {
     struct qcow2 *qcow2;
     struct qcow2_workers *workers;
     struct block *backing;
-    char *name;                 /* for texts */
+    char *name; /* for texts */
+    const struct block_terms *terms;
     pthread_mutex_t watch_lock; /* the two that follow */
     void (*resized)(void *opaque);
     void *resized_opaque;
 };
+
+/* Never NULL. */
+const struct block_terms *block_terms_of(const struct block_options *options);
 
 /* The file alone, opened and locked, without what its format makes of it. */
 int block_open_file(const struct block_options *options, struct block **block, struct error *error);

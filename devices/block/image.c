@@ -15,6 +15,8 @@
 #define NAME_PLACE_2 3072U
 #define SECTOR 512U
 
+static const struct block_terms of_image = IMAGE_TERMS("--format", NULL);
+
 struct open_image {
     struct block *block;
     struct qcow2 *q;
@@ -26,7 +28,8 @@ static int open_image(struct open_image *image, const char *path, bool read_only
                                           .read_only = read_only,
                                           .format = BLOCK_FORMAT_QCOW2,
                                           .engine = BLOCK_ENGINE_THREADS,
-                                          .cache = BLOCK_CACHE_HOST};
+                                          .cache = BLOCK_CACHE_HOST,
+                                          .terms = &of_image};
     int failed = block_open_file(&options, &image->block, error);
 
     image->q = NULL;
@@ -171,9 +174,10 @@ static void describe(const struct qcow2_header *header, struct image_info *info)
     memcpy(info->backing_format, header->backing_format, sizeof info->backing_format);
 }
 
-int image_info(const char *path, enum block_format format, struct image_info *info, struct error *error)
+int image_info(const char *path, enum block_format format, bool given, struct image_info *info, struct error *error)
 {
-    const struct block_options options = {.path = path, .read_only = true, .cache = BLOCK_CACHE_HOST};
+    const struct block_options options = {
+        .path = path, .read_only = true, .format_given = given, .cache = BLOCK_CACHE_HOST, .terms = &of_image};
     struct open_image image = {0};
     struct stat file;
     int failed =
@@ -223,9 +227,10 @@ int image_check(const char *path, bool repair, struct image_findings *result, st
     return failed;
 }
 
-static int grow_raw(const char *path, uint64_t size, struct error *error)
+static int grow_raw(const char *path, bool given, uint64_t size, struct error *error)
 {
-    const struct block_options options = {.path = path, .cache = BLOCK_CACHE_HOST};
+    const struct block_options options = {
+        .path = path, .format_given = given, .cache = BLOCK_CACHE_HOST, .terms = &of_image};
     struct error reason = {""};
     struct block *block;
     int failed = block_open(&options, &block, error);
@@ -239,7 +244,8 @@ static int grow_raw(const char *path, uint64_t size, struct error *error)
 
 static int grow_qcow2(const char *path, uint64_t size, struct error *error)
 {
-    const struct block_options options = {.path = path, .format = BLOCK_FORMAT_QCOW2, .cache = BLOCK_CACHE_HOST};
+    const struct block_options options = {
+        .path = path, .format = BLOCK_FORMAT_QCOW2, .cache = BLOCK_CACHE_HOST, .terms = &of_image};
     struct error reason = {""};
     struct block *block;
     struct qcow2 *q;
@@ -261,9 +267,9 @@ static int grow_qcow2(const char *path, uint64_t size, struct error *error)
     return failed;
 }
 
-int image_grow(const char *path, enum block_format format, uint64_t size, struct error *error)
+int image_grow(const char *path, enum block_format format, bool given, uint64_t size, struct error *error)
 {
-    return format == BLOCK_FORMAT_RAW ? grow_raw(path, size, error) : grow_qcow2(path, size, error);
+    return format == BLOCK_FORMAT_RAW ? grow_raw(path, given, size, error) : grow_qcow2(path, size, error);
 }
 
 /* The name first, to a place that is not in use; then the sector that refers to it. */

@@ -21,22 +21,22 @@ static const char *base_name(const char *path)
 static int check_backing(const struct block *block, const struct block_options *options, struct error *error)
 {
     const char *named = block->qcow2->header.backing;
+    const struct block_terms *terms = block->terms;
 
     if (named[0] && !options->backing)
         return error_set(
             error, EPERM,
-            "--disk %s: lies on the image %s, which is read only if you name it; add backing=FILE, or make "
-            "one image of both with `casement image convert`",
-            options->path, named);
+            "%s%s: lies on the image %s, which is read only if you name it; add %s, or make one image of both with "
+            "`casement image convert`",
+            terms->prefix, options->path, named, terms->backing);
     if (!named[0] && options->backing)
-        return error_set(
-            error, EINVAL,
-            "--disk %s: lies on no other image; leave backing=%s out, or add it with `casement image rebase`",
-            options->path, options->backing->path);
+        return error_set(error, EINVAL,
+                         "%s%s: lies on no other image; leave %s out (%s), or add it with `casement image rebase`",
+                         terms->prefix, options->path, terms->backing, options->backing->path);
     if (named[0] && strcmp(base_name(named), base_name(options->backing->path)) != 0)
         return error_set(error, EINVAL,
-                         "--disk %s: lies on %s, not on %s; name that, or change it with `casement image rebase`",
-                         options->path, named, options->backing->path);
+                         "%s%s: lies on %s, not on %s; name that, or change it with `casement image rebase`",
+                         terms->prefix, options->path, named, options->backing->path);
     return 0;
 }
 
@@ -61,9 +61,9 @@ int qcow2_attach(struct block *block, const struct block_options *options, struc
 {
     int failed = 0;
 
-    if (asprintf(&block->name, "--disk %s", options->path) < 0) {
+    if (asprintf(&block->name, "%s%s", block->terms->prefix, options->path) < 0) {
         block->name = NULL;
-        return error_set(error, ENOMEM, "--disk %s: out of memory", options->path);
+        return error_set(error, ENOMEM, "%s%s: out of memory", block->terms->prefix, options->path);
     }
     failed = qcow2_open(&block->qcow2, block->fd, block->name, block->read_only, block->can_discard,
                         options->metadata_cache, error);
@@ -75,7 +75,8 @@ int qcow2_attach(struct block *block, const struct block_options *options, struc
     block->can_discard = !block->read_only;
     failed = qcow2_workers_create(&block->workers, block->qcow2);
     if (failed < 0)
-        return error_set(error, -failed, "--disk %s: its threads cannot start: %s", options->path, strerror(-failed));
+        return error_set(error, -failed, "%s%s: its threads cannot start: %s", block->terms->prefix, options->path,
+                         strerror(-failed));
     return 0;
 }
 

@@ -160,7 +160,8 @@ int qcow2_header_parse(struct qcow2_header *header, const uint8_t *bytes, size_t
 
     *header = (struct qcow2_header){0};
     if (length < QCOW2_HEADER_V3 || get_be32(bytes) != QCOW2_MAGIC)
-        return error_set(error, EINVAL, "%s: is not a qcow2 image; leave format=qcow2 out if it is a raw one", name);
+        return error_set(error, EINVAL,
+                         "%s: is not a qcow2 image; name one, or leave its format out if it is a raw one", name);
     read_words(header, bytes);
     if (header->version < 2 || header->version > 3)
         return error_set(error, ENOTSUP, "%s: is of qcow2 version %u; known are 2 (to read) and 3", name,

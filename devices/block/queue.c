@@ -331,8 +331,8 @@ struct block_queue *block_queue_create(struct block *block, struct loop *loop, u
         failed = block->engine->create(queue);
     }
     if (failed < 0) {
-        error_set(error, -failed, "disk: its %s engine cannot start: %s; use --io-engine threads", block->engine->name,
-                  strerror(-failed));
+        error_set(error, -failed, "disk: its %s engine cannot start: %s; %s", block->engine->name, strerror(-failed),
+                  block->terms->engine);
         free(queue);
         return NULL;
     }

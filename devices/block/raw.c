@@ -20,6 +20,22 @@
 #define LOCK_STEPS 50U
 #define LOCK_STEP_NS 20000000L
 
+const struct block_terms *block_terms_of(const struct block_options *options)
+{
+    static const struct block_terms of_disk = {
+        .prefix = "--disk ",
+        .qcow2 = "format=qcow2",
+        .raw = "format=raw",
+        .backing = "backing=FILE",
+        .absent = "make it first, for example with `casement image create FILE 20G` or `truncate -s 20G FILE`",
+        .read_only = "make it writable, or add the property readonly (--disk FILE,readonly)",
+        .in_use = "another machine; stop that one or give this one its own disk",
+        .engine = "use --io-engine threads",
+    };
+
+    return options->terms ? options->terms : &of_disk;
+}
+
 static int open_file(const struct block_options *options, bool direct)
 {
     return open(options->path, (options->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | (direct ? O_DIRECT : 0));
@@ -30,13 +46,13 @@ static int cannot_open(const struct block_options *options, int err, struct erro
     const char *remedy = "name another file";
 
     if (err == ENOENT)
-        remedy = "make it first, for example with `casement image create FILE 20G` or `truncate -s 20G FILE`";
+        remedy = block_terms_of(options)->absent;
     else if (err == EROFS || (err == EACCES && !options->read_only && access(options->path, R_OK) == 0))
-        remedy = "make it writable, or add the property readonly (--disk FILE,readonly)";
+        remedy = block_terms_of(options)->read_only;
     else if (err == EACCES)
         remedy = "give the user who runs this the right to it";
 
-    return error_set(error, err, "--disk %s: %s; %s", options->path, strerror(err), remedy);
+    return error_set(error, err, "%s%s: %s; %s", block_terms_of(options)->prefix, options->path, strerror(err), remedy);
 }
 
 /* The kernel lets go of a killed machine's requests, and with them of its lock, a moment after the machine is gone. */
@@ -51,11 +67,10 @@ static int lock(const struct block *block, const struct block_options *options, 
         failed = fcntl(block->fd, F_OFD_SETLK, &range) == 0 ? 0 : errno;
     }
     if (failed == EAGAIN || failed == EACCES)
-        return error_set(error, EBUSY,
-                         "--disk %s: in use by another machine; stop that one or give this one its own disk",
-                         options->path);
-    return failed ? error_set(error, failed, "--disk %s: cannot be locked: %s; put it on a file system that has locks",
-                              options->path, strerror(failed))
+        return error_set(error, EBUSY, "%s%s: in use by %s", block_terms_of(options)->prefix, options->path,
+                         block_terms_of(options)->in_use);
+    return failed ? error_set(error, failed, "%s%s: cannot be locked: %s; put it on a file system that has locks",
+                              block_terms_of(options)->prefix, options->path, strerror(failed))
                   : 0;
 }
 
@@ -67,9 +82,11 @@ static int check_kind(const struct block_options *options, struct error *error)
     if (stat(options->path, &info) < 0)
         return cannot_open(options, errno, error);
     if (S_ISDIR(info.st_mode))
-        return error_set(error, EISDIR, "--disk %s: is a folder; name an image in it", options->path);
+        return error_set(error, EISDIR, "%s%s: is a folder; name an image in it", block_terms_of(options)->prefix,
+                         options->path);
     if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode))
-        return error_set(error, EINVAL, "--disk %s: is neither a file nor a block device; name one", options->path);
+        return error_set(error, EINVAL, "%s%s: is neither a file nor a block device; name one",
+                         block_terms_of(options)->prefix, options->path);
     return 0;
 }
 
@@ -80,22 +97,21 @@ static int check_kind(const struct block_options *options, struct error *error)
  */
 static int check_raw(const struct block *block, const struct block_options *options, struct error *error)
 {
+    const struct block_terms *terms = block_terms_of(options);
     uint8_t *sectors;
     bool looks;
 
     if (options->format != BLOCK_FORMAT_RAW)
         return 0;
     if (options->backing)
-        return error_set(error, EINVAL,
-                         "--disk %s: a raw image lies on no other; leave backing out, or add format=qcow2",
-                         options->path);
+        return error_set(error, EINVAL, "%s%s: a raw image lies on no other; leave %s out, or add %s", terms->prefix,
+                         options->path, terms->backing, terms->qcow2);
     sectors = options->format_given ? NULL : aligned_alloc(4096, 4096);
     looks = sectors && pread(block->fd, sectors, 4096, 0) >= 4 && get_be32(sectors) == QCOW2_MAGIC;
     free(sectors);
     return looks ? error_set(error, EINVAL,
-                             "--disk %s: looks like a qcow2 image; add format=qcow2, or format=raw if the disk itself "
-                             "begins like this",
-                             options->path)
+                             "%s%s: looks like a qcow2 image; add %s, or %s if the disk itself begins like this",
+                             terms->prefix, options->path, terms->qcow2, terms->raw)
                  : 0;
 }
 
@@ -109,14 +125,15 @@ static int find_size(struct block *block, const struct block_options *options, s
     block->device = S_ISBLK(info.st_mode);
     size = (uint64_t)info.st_size;
     if (block->device && ioctl(block->fd, BLKGETSIZE64, &size) < 0)
-        return error_set(error, errno, "--disk %s: its size cannot be read: %s", options->path, strerror(errno));
+        return error_set(error, errno, "%s%s: its size cannot be read: %s", block_terms_of(options)->prefix,
+                         options->path, strerror(errno));
     block->size = size;
     /* A qcow2 image's size is in its header. */
     if (options->format == BLOCK_FORMAT_RAW && (size == 0 || size % SECTOR))
         return error_set(error, EINVAL,
-                         "--disk %s: %" PRIu64 " bytes are not a whole number of %u-byte sectors; "
+                         "%s%s: %" PRIu64 " bytes are not a whole number of %u-byte sectors; "
                          "`truncate -s %%512 FILE` rounds a file up",
-                         options->path, size, SECTOR);
+                         block_terms_of(options)->prefix, options->path, size, SECTOR);
     return 0;
 }
 
@@ -175,11 +192,10 @@ static int choose_engine(struct block *block, const struct block_options *option
     bool usable = options->engine != BLOCK_ENGINE_THREADS && block_uring_usable();
 
     if (options->engine == BLOCK_ENGINE_URING && !usable)
-        return error_set(
-            error, ENOSYS,
-            "--disk %s: io_uring is refused by this host or container; allow it in the seccomp profile, or use "
-            "engine=auto",
-            options->path);
+        return error_set(error, ENOSYS,
+                         "%s%s: io_uring is refused by this host or container; allow it in the seccomp profile, or use "
+                         "engine=auto",
+                         block_terms_of(options)->prefix, options->path);
     block->engine = usable ? &block_engine_uring : &block_engine_threads;
     return 0;
 }
@@ -190,7 +206,8 @@ int block_open_file(const struct block_options *options, struct block **result, 
     int failed;
 
     if (!block)
-        return error_set(error, ENOMEM, "--disk %s: out of memory", options->path);
+        return error_set(error, ENOMEM, "%s%s: out of memory", block_terms_of(options)->prefix, options->path);
+    block->terms = block_terms_of(options);
     block->read_only = options->read_only;
     block->direct = options->cache == BLOCK_CACHE_NONE;
     block->fd = -1;

@@ -20,6 +20,17 @@ enum block_engine { BLOCK_ENGINE_AUTO, BLOCK_ENGINE_URING, BLOCK_ENGINE_THREADS 
 enum block_format { BLOCK_FORMAT_RAW, BLOCK_FORMAT_QCOW2 };
 enum block_cache { BLOCK_CACHE_NONE /* O_DIRECT where the file system has it */, BLOCK_CACHE_HOST };
 
+/* How who opens an image says what it is, so that a text can name the remedy. */
+struct block_terms {
+    const char *prefix;      /* in front of the image's name */
+    const char *qcow2, *raw; /* that it has this format */
+    const char *backing;     /* what it lies on; NULL: that cannot be said */
+    const char *absent;      /* what to do when there is no such file */
+    const char *read_only;   /* when it cannot be written */
+    const char *in_use;      /* when somebody has it */
+    const char *engine;      /* when io_uring does not start */
+};
+
 struct block_options {
     const char *path; /* a file or, raw only, a block device */
     bool read_only;
@@ -30,7 +41,8 @@ struct block_options {
     const struct block_options *backing;
     enum block_engine engine; /* AUTO: io_uring if a ring can be set up, else threads */
     enum block_cache cache;
-    size_t metadata_cache; /* bytes of a qcow2 image's tables in memory; 0: 16 MiB */
+    size_t metadata_cache;           /* bytes of a qcow2 image's tables in memory; 0: 16 MiB */
+    const struct block_terms *terms; /* outlive the image; NULL: those of --disk */
 };
 
 struct block;

@@ -11,6 +11,15 @@
 #include "casement/block.h"
 #include "casement/error.h"
 
+/* struct block_terms of a tool whose user gives the format with one option and what the image lies on with another. */
+#define IMAGE_TERMS(format_option, backing_option)                                                             \
+    {                                                                                                          \
+        .prefix = "", .qcow2 = format_option " qcow2", .raw = format_option " raw", .backing = backing_option, \
+        .absent = "name a file that is there", .read_only = "make it writable",                                \
+        .in_use = "a machine or another command; wait for its end, or stop it",                                \
+        .engine = "raise the limit of locked memory (ulimit -l)"                                               \
+    }
+
 struct image_options {
     const char *path; /* must not exist */
     enum block_format format;
@@ -33,8 +42,8 @@ struct image_info {
     bool lazy_refcounts, dirty, corrupt;
     char backing[1024], backing_format[16]; /* as the header has them; empty: none */
 };
-/* Locks for reading. */
-int image_info(const char *path, enum block_format format, struct image_info *info, struct error *error);
+/* Locks for reading. given: the user has said the format, so that a raw image may look like qcow2; as below. */
+int image_info(const char *path, enum block_format format, bool given, struct image_info *info, struct error *error);
 
 struct image_findings {
     uint64_t errors, leaks;              /* wrong references and counts; clusters that nothing refers to */
@@ -48,7 +57,7 @@ struct image_findings {
  */
 int image_check(const char *path, bool repair, struct image_findings *findings, struct error *error);
 /* Makes the disk larger, never smaller (-EINVAL). */
-int image_grow(const char *path, enum block_format format, uint64_t size, struct error *error);
+int image_grow(const char *path, enum block_format format, bool given, uint64_t size, struct error *error);
 /* Changes what the header of a qcow2 image names, nothing else; NULL: no backing image. */
 int image_set_backing(const char *path, const char *backing, enum block_format format, struct error *error);
 

@@ -20,6 +20,7 @@ KILLS = 300 if LONG else 8
 DAMAGED = 200 if LONG else 30
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 REFUSED = 2
+ERRORS, LEAKS = 6, 7
 
 
 def build(folder, name, *flags):
@@ -157,12 +158,56 @@ def test_what_is_not_understood_is_refused(tmp_path):
     run("qemu-img", "create", "-q", "-f", "qcow2", "-o", f"data_file={tmp_path / 'data'}", image, "10M")
     assert "external data file" in casement("info", image, "--format", "qcow2", status=REFUSED)
     run("qemu-img", "create", "-q", "-f", "qcow2", image, "10M")
-    assert "format=qcow2" in casement("info", image, status=REFUSED)
+    assert "--format qcow2" in casement("info", image, status=REFUSED)
     run("qemu-img", "snapshot", "-c", "one", image)
     assert "snapshots" in casement("grow", image, "20M", "--format", "qcow2", status=REFUSED)
     casement("info", image, "--format", "qcow2")
     run("qemu-img", "create", "-q", "-f", "qcow2", "-o", "compat=0.10", image, "10M")
     assert "version 2" in casement("grow", image, "20M", "--format", "qcow2", status=REFUSED)
+
+
+def patch(image, offset, number, size=8):
+    with open(image, "r+b") as file:
+        file.seek(offset)
+        file.write(number.to_bytes(size, "big"))
+
+
+def test_check_says_by_its_status_what_it_found(tmp_path):
+    image = tmp_path / "a.qcow2"
+    casement("create", image, "10M", "--format", "qcow2")
+    casement("check", image)
+    contents = image.read_bytes()
+    block = int.from_bytes(contents[int.from_bytes(contents[48:56], "big"):][:8], "big")
+    clusters = len(contents) >> 16
+    image.write_bytes(contents + bytes(65536))
+    patch(image, block + 2 * clusters, 1, 2)
+    assert "only cost space" in casement("check", image, status=LEAKS)
+    patch(image, int.from_bytes(contents[40:48], "big"), 0x8000000000000010)
+    assert "1 errors" in casement("check", image, status=ERRORS)
+    casement("repair", image)
+    casement("check", image)
+    reference = run(os.environ.get("TEST_CASEMENT", TREE / "casement"), "config", "--reference")
+    assert all(f"| {status} | `casement image check` found" in reference for status in (ERRORS, LEAKS))
+
+
+def test_remedies_are_what_the_command_takes(tmp_path):
+    image, raw, new = tmp_path / "a.qcow2", tmp_path / "a.raw", tmp_path / "new"
+    casement("create", image, "10M", "--format", "qcow2")
+    casement("create", raw, "10M")
+    for words, says in (
+            (("grow", image, "20M"), "--format qcow2, or --format raw"),
+            (("convert", image, new), "--from-format qcow2, or --from-format raw"),
+            (("convert", raw, new, "--from-backing", image), "leave --from-backing FILE out, or add --from-format qcow2"),
+            (("rebase", image, "--backing", image), "--backing-format qcow2, or --backing-format raw"),
+            (("rebase", image, "--backing", image, "--backing-format", "qcow2"), "in use by a machine or another command"),
+            (("info", tmp_path / "none"), "name a file that is there"),
+            (("check", raw), "is not a qcow2 image; name one"),
+            (("grow", raw, "1M"), "a disk never shrinks"),
+    ):
+        said = casement(*words, status=REFUSED)
+        assert says in said and said.count("\n") == 1 and "--disk" not in said, said
+    assert not new.exists()
+    assert "qcow2" not in casement("info", image, "--format", "raw")
 
 
 def test_damaged_images_are_refused_or_repaired(asan_driver, tmp_path):

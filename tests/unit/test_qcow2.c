@@ -458,7 +458,7 @@ static void a_backing_image_is_one_that_the_operator_names(void **state)
 
         snprintf(name, sizeof name, "build/other-%u", n);
         assert_int_equal(image_set_backing(above.path, name, BLOCK_FORMAT_RAW, &error), 0);
-        assert_int_equal(image_info(above.path, BLOCK_FORMAT_QCOW2, &info, &error), 0);
+        assert_int_equal(image_info(above.path, BLOCK_FORMAT_QCOW2, true, &info, &error), 0);
         assert_string_equal(info.backing, name);
         assert_string_equal(info.backing_format, "raw");
     }
@@ -500,9 +500,9 @@ static void images_grow(void **state)
     bench_open(&bench);
     write_bytes(&bench, 0, DISK, 1);
     bench_close(&bench);
-    assert_int_equal(image_grow(bench.path, BLOCK_FORMAT_QCOW2, DISK - 512, &error), -EINVAL);
+    assert_int_equal(image_grow(bench.path, BLOCK_FORMAT_QCOW2, true, DISK - 512, &error), -EINVAL);
     for (unsigned n = 0; n < ARRAY_SIZE(sizes); n++) {
-        if (image_grow(bench.path, BLOCK_FORMAT_QCOW2, sizes[n], &error) < 0)
+        if (image_grow(bench.path, BLOCK_FORMAT_QCOW2, true, sizes[n], &error) < 0)
             fail_msg("%s", error.text);
         assert_clean(bench.path);
         bench_open(&bench);
