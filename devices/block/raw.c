@@ -48,6 +48,7 @@ static int cannot_open(const struct block_options *options, int err, struct erro
     if (err == ENOENT)
         remedy = block_terms_of(options)->absent;
     else if (err == EROFS || (err == EACCES && !options->read_only && access(options->path, R_OK) == 0))
+        /* cppcheck-suppress assignBoolToPointer; it takes the text for the option of the same name */
         remedy = block_terms_of(options)->read_only;
     else if (err == EACCES)
         remedy = "give the user who runs this the right to it";

@@ -66,7 +66,7 @@ static void put_text(uint8_t *at, uint8_t kind, const char *text)
 
     at[3] = kind;
     memset(at + 5, ' ', 13);
-    memcpy(at + 5, text, length);
+    memcpy(at + 5, text, length); /* NOLINT(bugprone-not-null-terminated-result): a field of the block, no string */
     if (length < 13)
         at[5 + length] = '\n';
 }

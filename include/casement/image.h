@@ -12,6 +12,7 @@
 #include "casement/error.h"
 
 /* struct block_terms of a tool whose user gives the format with one option and what the image lies on with another. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): string literals, which the compiler joins */
 #define IMAGE_TERMS(format_option, backing_option)                                                             \
     {                                                                                                          \
         .prefix = "", .qcow2 = format_option " qcow2", .raw = format_option " raw", .backing = backing_option, \
@@ -19,6 +20,7 @@
         .in_use = "a machine or another command; wait for its end, or stop it",                                \
         .engine = "raise the limit of locked memory (ulimit -l)"                                               \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 struct image_options {
     const char *path; /* must not exist */

@@ -7,7 +7,9 @@
  * (b, p, n) decides, and each of its sectors names all three, so that a reader can tell which write it holds and
  * whether it is whole. After each GROUP writes a line "DONE p n" says that those up to n are completed.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -354,7 +354,7 @@ void queue_describe(const struct queue *queue, unsigned n, uint64_t address, uin
 void queue_set_index(struct queue *queue, uint16_t index)
 {
     queue->index = index;
-    __atomic_store_n((uint16_t *)(uintptr_t)&queue->available[1], index, __ATOMIC_RELEASE);
+    __atomic_store_n(&queue->available[1], index, __ATOMIC_RELEASE);
 }
 
 void queue_add(struct queue *queue, unsigned head)
@@ -371,7 +371,7 @@ void queue_kick(const struct queue *queue)
 
 uint16_t queue_used(const struct queue *queue)
 {
-    return __atomic_load_n((const uint16_t *)(uintptr_t)(queue->used + 2), __ATOMIC_ACQUIRE);
+    return __atomic_load_n((const volatile uint16_t *)(const volatile void *)(queue->used + 2), __ATOMIC_ACQUIRE);
 }
 
 struct used_element queue_element(const struct queue *queue, uint16_t n)

@@ -9,8 +9,10 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define QUIET_SECONDS 40
 
-static struct victim *const victims[] = {&field.disk, &field.entropy, &field.card};
-#define EACH(victim) (unsigned each = 0; each < COUNT(victims) && ((victim) = victims[each], true); each++)
+enum { VICTIMS = 3 };
+static struct victim *const victims[VICTIMS] = {&field.disk, &field.entropy, &field.card};
+#define FOR_EACH(victim) \
+    for (struct victim *const *each = victims; each < victims + VICTIMS && ((victim) = *each, true); each++)
 
 static struct descriptor *indirect_table(void)
 {
@@ -125,10 +127,9 @@ const char *addresses_outside_ram(void)
     for (unsigned n = 0; n < COUNT(bad); n++) {
         const char *why = NULL;
 
-        for
-            EACH(victim)
-        for (unsigned form = HEAD; form < FORMS && !why; form++)
-            why = address_in_form(victim, (enum form)form, bad[n].address, bad[n].length);
+        FOR_EACH (victim)
+            for (unsigned form = HEAD; form < FORMS && !why; form++)
+                why = address_in_form(victim, (enum form)form, bad[n].address, bad[n].length);
         for (unsigned part = 0; part < 3 && !why; part++)
             why = address_in_request(bad[n].address, bad[n].length, part);
         if (why)
@@ -208,10 +209,9 @@ const char *huge_chains_and_index_jumps(void)
         why = huge_request(T_OUT, 15, 0, (uint32_t)field.ram_end, 1);
     if (!why)
         why = huge_request(T_OUT, RING_SIZE - 2, 0, (uint32_t)field.ram_end, -1);
-    for
-        EACH(victim)
-    if (!why)
-        why = index_jumps(victim);
+    FOR_EACH (victim)
+        if (!why)
+            why = index_jumps(victim);
     return why;
 }
 
@@ -349,10 +349,9 @@ const char *buffers_without_length(void)
     struct victim *victim, *disk = &field.disk;
     const char *why = NULL;
 
-    for
-        EACH(victim)
-    if (!why)
-        why = no_length(victim);
+    FOR_EACH (victim)
+        if (!why)
+            why = no_length(victim);
     for (unsigned empty = 1; empty < 8 && !why; empty++) {
         victim_start(disk, 0, RING_SIZE);
         disk_describe(&disk->queue, 0, T_IN, 1, 0, SECTOR);
@@ -467,14 +466,12 @@ const char *chains_over_queue_size(void)
     struct victim *victim;
     const char *why = NULL;
 
-    for
-        EACH(victim)
-        {
-            if (!why)
-                why = direct_loops(victim);
-            if (!why)
-                why = indirect_loops(victim);
-        }
+    FOR_EACH (victim) {
+        if (!why)
+            why = direct_loops(victim);
+        if (!why)
+            why = indirect_loops(victim);
+    }
     if (!why)
         why = longest_request(false);
     return why ? why : longest_request(true);
@@ -516,18 +513,17 @@ const char *errors_latch(void)
     const char *why = NULL;
 
     /* All are broken at once in the end. They share the memory of their queues: nobody may look there any more. */
-    for
-        EACH(victim)
-    if (!why)
-        why = break_and_tease(victim);
+    FOR_EACH (victim)
+        if (!why)
+            why = break_and_tease(victim);
     if (why)
         return why;
     printf("QUIET-BEGIN\n");
     sleep(QUIET_SECONDS);
     printf("QUIET-END\n");
-    for
-        EACH(victim)
-    if (!why)
-        why = device_status(&victim->device) & STATUS_NEEDS_RESET ? victim_serves(victim) : "it forgot that it broke";
+    FOR_EACH (victim)
+        if (!why)
+            why =
+                device_status(&victim->device) & STATUS_NEEDS_RESET ? victim_serves(victim) : "it forgot that it broke";
     return why;
 }

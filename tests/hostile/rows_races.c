@@ -161,8 +161,7 @@ static void produce(unsigned turn)
     struct queue *queue = &field.disk.queue;
 
     (void)turn;
-    __atomic_store_n((uint16_t *)(uintptr_t)&queue->available[1], (uint16_t)(queue_used(queue) + DISK_RING),
-                     __ATOMIC_RELEASE);
+    __atomic_store_n(&queue->available[1], (uint16_t)(queue_used(queue) + DISK_RING), __ATOMIC_RELEASE);
 }
 
 /* The reset comes after so many rounds of the device, or when it had time enough. Adds the rounds that it had. */

@@ -9,8 +9,10 @@
 #define MSIX_ENABLE 0x8000
 #define NO_VECTOR 0xFFFF
 
-static struct victim *const victims[] = {&field.disk, &field.entropy, &field.card};
-#define EACH(victim) (unsigned each = 0; each < COUNT(victims) && ((victim) = victims[each], true); each++)
+enum { VICTIMS = 3 };
+static struct victim *const victims[VICTIMS] = {&field.disk, &field.entropy, &field.card};
+#define FOR_EACH(victim) \
+    for (struct victim *const *each = victims; each < victims + VICTIMS && ((victim) = *each, true); each++)
 
 static bool covers_status(unsigned offset, unsigned size)
 {
@@ -62,26 +64,24 @@ const char *registers_after_driver_ok(void)
     struct victim *victim;
     const char *why = NULL;
 
-    for
-        EACH(victim)
-        {
-            uint8_t before[C_END], now[C_END];
+    FOR_EACH (victim) {
+        uint8_t before[C_END], now[C_END];
 
-            victim_start(victim, 0, RING_SIZE);
-            snapshot(victim, before);
-            for (unsigned n = 0; n < COUNT(values) && !why; n++) {
-                write_everything(victim, victim->queue_number, values[n]);
-                snapshot(victim, now);
-                field.attacks++;
-                why = compare(victim, before, now);
-                if (!why)
-                    why = victim->good(victim);
-            }
+        victim_start(victim, 0, RING_SIZE);
+        snapshot(victim, before);
+        for (unsigned n = 0; n < COUNT(values) && !why; n++) {
+            write_everything(victim, victim->queue_number, values[n]);
+            snapshot(victim, now);
+            field.attacks++;
+            why = compare(victim, before, now);
             if (!why)
-                why = victim_serves(victim);
-            if (why)
-                return why;
+                why = victim->good(victim);
         }
+        if (!why)
+            why = victim_serves(victim);
+        if (why)
+            return why;
+    }
     return NULL;
 }
 
@@ -158,25 +158,23 @@ const char *vectors_out_of_table(void)
 {
     struct victim *victim;
 
-    for
-        EACH(victim)
-        {
-            const struct device *device = &victim->device;
-            unsigned control = config_get(device, device->msix + 2, 2);
-            uint64_t pending = 0;
-            const char *why;
+    FOR_EACH (victim) {
+        const struct device *device = &victim->device;
+        unsigned control = config_get(device, device->msix + 2, 2);
+        uint64_t pending = 0;
+        const char *why;
 
-            config_put(device, device->msix + 2, 2, control | MSIX_ENABLE);
-            why = refused_vectors(victim, &pending);
-            if (!why)
-                why = last_vector(victim);
-            table_edges(device);
-            config_put(device, device->msix + 2, 2, control);
-            if (!why)
-                why = victim_serves(victim);
-            if (why)
-                return why;
-        }
+        config_put(device, device->msix + 2, 2, control | MSIX_ENABLE);
+        why = refused_vectors(victim, &pending);
+        if (!why)
+            why = last_vector(victim);
+        table_edges(device);
+        config_put(device, device->msix + 2, 2, control);
+        if (!why)
+            why = victim_serves(victim);
+        if (why)
+            return why;
+    }
     return NULL;
 }
 
@@ -203,30 +201,28 @@ const char *queues_that_do_not_exist(void)
 {
     struct victim *victim;
 
-    for
-        EACH(victim)
-        {
-            unsigned count = (unsigned)common_get(&victim->device, C_NUM_QUEUES, 2);
-            const unsigned bad[] = {count, count + 1, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF};
-            uint8_t before[C_END], now[C_END];
-            const char *why = NULL;
+    FOR_EACH (victim) {
+        unsigned count = (unsigned)common_get(&victim->device, C_NUM_QUEUES, 2);
+        const unsigned bad[] = {count, count + 1, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF};
+        uint8_t before[C_END], now[C_END];
+        const char *why = NULL;
 
-            device_negotiate(&victim->device, 0);
-            for (unsigned n = 0; n < COUNT(bad) && !why; n++)
-                why = select_and_try(victim, bad[n]);
-            if (!why)
-                why = victim_serves(victim);
-            snapshot(victim, before);
-            for (unsigned n = 0; n < COUNT(bad) && !why; n++)
-                why = select_and_try(victim, bad[n]);
-            snapshot(victim, now);
-            if (!why)
-                why = compare(victim, before, now);
-            if (!why)
-                why = victim->good(victim);
-            if (why)
-                return why;
-        }
+        device_negotiate(&victim->device, 0);
+        for (unsigned n = 0; n < COUNT(bad) && !why; n++)
+            why = select_and_try(victim, bad[n]);
+        if (!why)
+            why = victim_serves(victim);
+        snapshot(victim, before);
+        for (unsigned n = 0; n < COUNT(bad) && !why; n++)
+            why = select_and_try(victim, bad[n]);
+        snapshot(victim, now);
+        if (!why)
+            why = compare(victim, before, now);
+        if (!why)
+            why = victim->good(victim);
+        if (why)
+            return why;
+    }
     return NULL;
 }
 
@@ -340,22 +336,20 @@ const char *accesses_at_every_edge(void)
 
     if (iopl(3) < 0)
         return "no access to ports";
-    for
-        EACH(victim)
-        {
-            const char *why = NULL;
+    FOR_EACH (victim) {
+        const char *why = NULL;
 
-            for (unsigned bar = 0; bar < 6 && !why; bar++)
-                if (victim->device.bars[bar].at)
-                    why = bar_edges(&victim->device, &victim->device.bars[bar]);
-            if (!why)
-                why = window_edges(&victim->device);
-            configuration_ports(&victim->device);
-            if (!why)
-                why = victim_serves(victim);
-            if (why)
-                return why;
-        }
+        for (unsigned bar = 0; bar < 6 && !why; bar++)
+            if (victim->device.bars[bar].at)
+                why = bar_edges(&victim->device, &victim->device.bars[bar]);
+        if (!why)
+            why = window_edges(&victim->device);
+        configuration_ports(&victim->device);
+        if (!why)
+            why = victim_serves(victim);
+        if (why)
+            return why;
+    }
     return NULL;
 }
 
@@ -372,27 +366,25 @@ const char *areas_at_address_zero(void)
     struct victim *victim;
 
     for (unsigned n = 0; n < COUNT(zero); n++)
-        for
-            EACH(victim)
-            {
-                struct queue *queue = &victim->queue;
-                const char *why;
+        FOR_EACH (victim) {
+            struct queue *queue = &victim->queue;
+            const char *why;
 
-                device_negotiate(&victim->device, 0);
-                queue_place(queue, &victim->device, victim->queue_number, RING_SIZE, &field.rings, QUEUE_AT);
-                queue->descriptors_at = zero[n].descriptors ? 0 : queue->descriptors_at;
-                queue->available_at = zero[n].available ? 0 : queue->available_at;
-                queue->used_at = zero[n].used ? 0 : queue->used_at;
-                queue_enable(queue);
-                device_ready(&victim->device);
-                queue_describe(queue, 0, field.data.physical, 64, victim->direction, 0);
-                queue_add(queue, 0);
-                queue_kick(queue);
-                queue_wait(queue, 0.05);
-                field.attacks++;
-                why = victim_serves(victim);
-                if (why)
-                    return why;
-            }
+            device_negotiate(&victim->device, 0);
+            queue_place(queue, &victim->device, victim->queue_number, RING_SIZE, &field.rings, QUEUE_AT);
+            queue->descriptors_at = zero[n].descriptors ? 0 : queue->descriptors_at;
+            queue->available_at = zero[n].available ? 0 : queue->available_at;
+            queue->used_at = zero[n].used ? 0 : queue->used_at;
+            queue_enable(queue);
+            device_ready(&victim->device);
+            queue_describe(queue, 0, field.data.physical, 64, victim->direction, 0);
+            queue_add(queue, 0);
+            queue_kick(queue);
+            queue_wait(queue, 0.05);
+            field.attacks++;
+            why = victim_serves(victim);
+            if (why)
+                return why;
+        }
     return NULL;
 }

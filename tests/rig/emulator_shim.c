@@ -11,7 +11,9 @@
  * processor does not look there before the next one comes; when the lost one was its timer's, none does. So every
  * processor is asked to look, again and again. Works with QEMU 7.2 to 10.0.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <dlfcn.h>
 #include <link.h>
 #include <pthread.h>
@@ -72,7 +74,7 @@ static bool wrap(uintptr_t *class)
 
         for (int word = 0; hook && word < CLASS_WORDS; word++)
             if (class[word] == hook) {
-                emulator.hook = (interrupt_hook)hook;
+                emulator.hook = (interrupt_hook)hook; /* NOLINT(performance-no-int-to-ptr): as dlsym gave it */
                 class[word] = (uintptr_t)locked_hook;
                 return true;
             }

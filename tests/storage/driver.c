@@ -50,6 +50,7 @@ static void die(const char *what, const char *why)
 static int image_open(struct image *image, const char *path, const char *format, bool read_only)
 {
     struct block_options backing = {.format_given = true, .cache = BLOCK_CACHE_HOST}, options = backing;
+    const char *cache = getenv("CACHE");
     char copy[512], *name, *kind;
     struct error error;
 
@@ -67,7 +68,7 @@ static int image_open(struct image *image, const char *path, const char *format,
     options.read_only = read_only;
     options.format = !strcmp(copy, "qcow2") ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW;
     options.engine = getenv("ENGINE") ? BLOCK_ENGINE_THREADS : BLOCK_ENGINE_AUTO;
-    options.metadata_cache = getenv("CACHE") ? strtoul(getenv("CACHE"), NULL, 10) : 0;
+    options.metadata_cache = cache ? strtoul(cache, NULL, 10) : 0;
     if (getenv("DIRECT"))
         options.cache = BLOCK_CACHE_NONE;
     if (block_open(&options, &image->block, &error) < 0) {

@@ -26,7 +26,7 @@ struct bench {
 
 static void image_path(char path[64])
 {
-    strcpy(path, "build/qcow2-XXXXXX");
+    snprintf(path, 64, "build/qcow2-XXXXXX");
     close(mkstemp(path));
     unlink(path);
 }
@@ -369,7 +369,7 @@ static void a_kill_leaves_what_was_flushed(void **state)
             assert_int_equal(findings.errors, 0);
         else
             assert_true(findings.errors > 0);
-        strcpy(copy.path, killed);
+        snprintf(copy.path, sizeof copy.path, "%s", killed);
         bench_open(&copy);
         assert_bytes(&copy, 0, 64 * KiB, 0);
         assert_bytes(&copy, 64 * KiB, MiB - 64 * KiB, 1);
