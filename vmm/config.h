@@ -22,6 +22,7 @@
 enum config_net { CONFIG_NET_USER, CONFIG_NET_NONE };
 enum config_card { CONFIG_CARD_VIRTIO, CONFIG_CARD_E1000E };
 enum config_action { CONFIG_RESET, CONFIG_STOP };
+enum config_full { CONFIG_FULL_PAUSE, CONFIG_FULL_REPORT };
 
 /* What a disk is to the guest (vmm/disks.c). */
 enum config_bus { CONFIG_BUS_VIRTIO, CONFIG_BUS_NVME, CONFIG_BUS_AHCI, CONFIG_BUS_USB, CONFIG_BUSES };
@@ -37,6 +38,7 @@ struct config_disk {
     unsigned queues;
     enum block_engine engine;
     enum block_cache cache;
+    struct block_limits limits;
     bool engine_given, queues_given;
 };
 
@@ -79,6 +81,7 @@ struct config {
     enum log_level log_level;
     uint64_t stop_timeout; /* seconds */
     enum config_action on_triple_fault, on_reset;
+    enum config_full on_full;
 };
 
 /* What an option's value means where a number or a text is not enough; called by options.c. 0, or -EINVAL with a text.

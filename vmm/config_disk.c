@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "casement/bytes.h"
 #include "config.h"
+#include "size.h"
 
 const char *const config_bus_names[CONFIG_BUSES] = {
     [CONFIG_BUS_VIRTIO] = "virtio", [CONFIG_BUS_NVME] = "nvme", [CONFIG_BUS_AHCI] = "ahci", [CONFIG_BUS_USB] = "usb"};
@@ -60,6 +62,27 @@ static bool set_format(struct config_disk *disk, const char *item)
     return true;
 }
 
+/* iops=N and bps=SIZE. */
+static int set_limit(const char *path, const char *item, struct block_limits *limits, struct error *error)
+{
+    bool bytes = item[0] == 'b';
+    const char *value = strchr(item, '=') + 1;
+    uint64_t *limit = bytes ? &limits->bytes : &limits->operations;
+    struct error ignored;
+    char *end;
+
+    if (bytes && size_parse(value, limit, &ignored) == 0 && *limit >= 64 * KiB)
+        return 0;
+    if (!bytes) {
+        *limit = strtoull(value, &end, 10);
+        if (*value >= '0' && *value <= '9' && !*end && *limit >= 1 && *limit <= 100000000)
+            return 0;
+    }
+    return error_set(error, EINVAL, "--disk %s: %s is no limit; give %s", path, item,
+                     bytes ? "bytes each second, from 64K on, such as bps=50M"
+                           : "operations each second, 1 to 100000000, such as iops=500");
+}
+
 static int set_disk_property(struct config_disk *disk, const char *item, struct error *error)
 {
     if (!strcmp(item, "readonly") || !strcmp(item, "readonly=on")) {
@@ -85,11 +108,13 @@ static int set_disk_property(struct config_disk *disk, const char *item, struct 
     } else if (!strcmp(item, "engine=auto") || !strcmp(item, "engine=io_uring") || !strcmp(item, "engine=threads")) {
         disk->engine = item[7] == 'a' ? BLOCK_ENGINE_AUTO : item[7] == 'i' ? BLOCK_ENGINE_URING : BLOCK_ENGINE_THREADS;
         disk->engine_given = true;
+    } else if (!strncmp(item, "iops=", 5) || !strncmp(item, "bps=", 4)) {
+        return set_limit(disk->path, item, &disk->limits, error);
     } else if (!set_format(disk, item)) {
         return error_set(error, EINVAL,
                          "--disk %s: unknown property %s; known are bus=NAME, format=raw|qcow2, backing=FILE, "
                          "backing-format=raw|qcow2, readonly, serial=TEXT, queues=N, cache=none|host, "
-                         "engine=auto|io_uring|threads (a comma in the file's name is written twice)",
+                         "engine=auto|io_uring|threads, iops=N, bps=SIZE (a comma in the file's name is written twice)",
                          disk->path, item);
     }
     return 0;
@@ -153,7 +178,8 @@ const struct block_options *config_disk_image(const struct config_disk *disk, st
                                       .format_given = disk->format_given,
                                       .backing = disk->backing ? backing : NULL,
                                       .engine = disk->engine,
-                                      .cache = disk->cache};
+                                      .cache = disk->cache,
+                                      .limits = disk->limits};
     return options;
 }
 

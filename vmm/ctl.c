@@ -142,12 +142,16 @@ static const char *text(const json_t *object, const char *name)
 static int print_status(const struct call *call, const char *argument, FILE *out, struct error *error)
 {
     json_t *status = json_loadb(call->answer, call->size, 0, NULL), *display = json_object_get(status, "display");
+    const char *waits_for = text(status, "waits_for");
 
     (void)argument;
     (void)error;
-    fprintf(out, "%s cpus=%" PRId64 " memory=%" PRId64 "M resets=%" PRId64 " display=%" PRId64 "x%" PRId64 "\n",
+    fprintf(out, "%s cpus=%" PRId64 " memory=%" PRId64 "M resets=%" PRId64 " display=%" PRId64 "x%" PRId64,
             text(status, "phase"), integer(status, "cpus"), integer(status, "memory_bytes") / (int64_t)MiB,
             integer(status, "resets"), integer(display, "width"), integer(display, "height"));
+    if (*waits_for)
+        fprintf(out, " waits-for=\"%s\"", waits_for);
+    fputc('\n', out);
     json_decref(status);
     return 0;
 }

@@ -87,6 +87,57 @@ static const struct {
     [CONFIG_BUS_USB] = {add_usb, usb_path},
 };
 
+/* On the loop of one of the disk's queues. */
+static void space_changed(void *opaque, bool full)
+{
+    const struct disk_watch *watch = opaque;
+    uint32_t bit = UINT32_C(1) << watch->number;
+
+    if (full)
+        atomic_fetch_or(&watch->machine->full_disks, bit);
+    else
+        atomic_fetch_and(&watch->machine->full_disks, ~bit);
+    lifecycle_space(watch->machine);
+}
+
+bool disks_full(const struct machine *m, char *text, size_t size)
+{
+    uint32_t full = atomic_load(&m->full_disks);
+    size_t used = 0;
+
+    text[0] = 0;
+    for (unsigned n = 0; n < CONFIG_DISKS && full; n++) {
+        char id[CONFIG_DISK_ID];
+
+        if (!(full >> n & 1) || used >= size)
+            continue;
+        config_disk_id(m->config, n, id);
+        used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "space on the host for ", id);
+    }
+    return full;
+}
+
+bool disks_describe(const struct machine *m, unsigned n, struct machine_disk *disk)
+{
+    const struct config_disk *config = &m->config->disks[n < CONFIG_DISKS ? n : 0];
+    const struct block *block = n < m->disk_count ? m->disks[n] : NULL;
+
+    if (!block)
+        return false;
+    *disk = (struct machine_disk){.file = config->path,
+                                  .bus = config_bus_names[config->bus],
+                                  .engine = block_engine_name(block),
+                                  .cdrom = config->cdrom,
+                                  .read_only = block_read_only(block),
+                                  .qcow2 = block_format(block) == BLOCK_FORMAT_QCOW2,
+                                  .full = atomic_load(&m->full_disks) >> n & 1,
+                                  .size = block_size(block),
+                                  .limits = block_limits(block)};
+    config_disk_id(m->config, n, disk->id);
+    block_totals(block, &disk->totals);
+    return true;
+}
+
 static int add_disk(struct machine *m, unsigned n, struct error *error)
 {
     const struct config_disk *disk = &m->config->disks[n];
@@ -96,6 +147,9 @@ static int add_disk(struct machine *m, unsigned n, struct error *error)
 
     if (failed < 0)
         return failed;
+    m->disk_watch[n] = (struct disk_watch){m, n};
+    if (m->config->on_full == CONFIG_FULL_PAUSE)
+        block_on_full(m->disks[n], space_changed, &m->disk_watch[n]);
     m->disk_count++;
     snprintf(serial, sizeof serial, "casement-disk%u", n % CONFIG_DISKS);
     return buses[disk->bus].add(m, n, disk->serial ? disk->serial : serial, error);

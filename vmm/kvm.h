@@ -88,6 +88,8 @@ int vcpus_start(struct vcpus *vcpus, struct error *error);
 void vcpus_request_pause(struct vcpus *vcpus);
 /* Pauses and waits until every thread stands still, with no access half done. Not on a vCPU's thread. */
 void vcpus_pause(struct vcpus *vcpus);
+/* While paused: tells guests that keep KVM's clock that they stood still, so that their watchdogs do not bark. */
+void vcpus_stood_still(struct vcpus *vcpus);
 void vcpus_resume(struct vcpus *vcpus);
 /* All vCPUs to the state of power-on; while paused. */
 int vcpus_reset(struct vcpus *vcpus);
@@ -101,6 +103,7 @@ void arch_vm_destroy(struct kvm_vm *vm);
 int arch_vcpu_create(struct vcpu *vcpu, struct error *error);
 void arch_vcpu_destroy(struct vcpu *vcpu);
 int arch_vcpu_reset(struct vcpu *vcpu);
+void arch_vcpu_stood_still(struct vcpu *vcpu);
 /* vCPU 0 begins in a kernel instead of at the reset vector, with what firmware would have set on every vCPU; paused. */
 int arch_vcpus_enter_kernel(struct vcpus *vcpus, const struct kernel_entry *entry);
 /* An exit that only this architecture has: true when it was served. */

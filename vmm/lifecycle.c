@@ -23,6 +23,7 @@
 static void finish(struct machine *m, int exit_code)
 {
     m->exit_code = exit_code;
+    m->finished = true;
     atomic_store(&m->phase, PHASE_STOPPING);
     vcpus_request_pause(m->vcpus);
     loop_quit(m->main_loop);
@@ -52,6 +53,31 @@ void lifecycle_fault(void *opaque, enum vcpu_fault fault, const char *text)
     tell(m, fault == VCPU_TRIPLE_FAULT ? EVENT_TRIPLE_FAULT : EVENT_INTERNAL_ERROR);
 }
 
+void lifecycle_space(struct machine *m)
+{
+    tell(m, EVENT_SPACE);
+}
+
+/* Between running and waiting for space; no other phase changes here. */
+static void go_on_or_wait(struct machine *m)
+{
+    char text[96];
+    bool wait = disks_full(m, text, sizeof text);
+    unsigned phase = wait ? PHASE_RUNNING : PHASE_PAUSED;
+    bool changed = atomic_compare_exchange_strong(&m->phase, &phase, wait ? PHASE_PAUSED : PHASE_RUNNING);
+
+    if (changed && wait)
+        log_warning("no space is left on the host: the machine waits for %s, and goes on by itself", text);
+    else if (changed)
+        log_info("there is space on the host again; the machine goes on");
+    if (wait)
+        return;
+    vcpus_pause(m->vcpus);
+    if (changed)
+        vcpus_stood_still(m->vcpus);
+    vcpus_resume(m->vcpus);
+}
+
 /* Every device, chip and vCPU as at power-on; RAM keeps its content (platform contract 10). */
 static void reset(struct machine *m)
 {
@@ -59,7 +85,7 @@ static void reset(struct machine *m)
 
     vcpus_pause(m->vcpus);
     /* What a vCPU asked for before it stood still belongs to the life that ends here. */
-    atomic_store(&m->events, 0);
+    atomic_fetch_and(&m->events, EVENT_SPACE);
     pci_bus_reset(m->board.pci);
     board_reset(&m->board);
     kvm_vm_reset(m->vm);
@@ -108,6 +134,9 @@ static void on_events(void *opaque)
         else
             finish(m, EXIT_CODE_POWERED_OFF);
     }
+    /* A reset has let go of what waited, and says so by the same event. */
+    if ((events & EVENT_SPACE) && !m->finished)
+        go_on_or_wait(m);
 }
 
 static void press_again(void *opaque)

@@ -52,6 +52,11 @@ struct machine {
     struct net_backend *net;
     struct net_counters net_counters;
     struct block *disks[CONFIG_DISKS];
+    struct disk_watch {
+        struct machine *machine;
+        unsigned number;
+    } disk_watch[CONFIG_DISKS];
+    _Atomic uint32_t full_disks;                               /* bits of those that wait for space on the host */
     unsigned disk_count, ahci_drives, disk_port[CONFIG_DISKS]; /* of AHCI or USB */
     struct ahci *ahci;                                         /* NULL without a drive */
     struct acpi_options acpi;
@@ -68,12 +73,18 @@ struct machine {
     _Atomic unsigned events; /* bits of enum machine_event that the main thread has not seen yet */
     char fault_text[512];
     pthread_mutex_t fault_lock;
-    bool stopping;
+    bool stopping, finished;
     int exit_code;
     _Atomic uint64_t resets;
 };
 
-enum machine_event { EVENT_RESET = 1, EVENT_POWER_OFF = 2, EVENT_TRIPLE_FAULT = 4, EVENT_INTERNAL_ERROR = 8 };
+enum machine_event {
+    EVENT_RESET = 1,
+    EVENT_POWER_OFF = 2,
+    EVENT_TRIPLE_FAULT = 4,
+    EVENT_INTERNAL_ERROR = 8,
+    EVENT_SPACE = 16 /* full_disks has changed */
+};
 
 /* vmm/machine.c: the parts. On failure the text is set, and machine_destroy() takes away what was made. */
 int machine_create(struct machine *machine, struct error *error);
@@ -86,6 +97,10 @@ int disks_create(struct machine *machine, struct error *error);
 /* Makes the disk that operators call so larger (block_grow()), which its guest is told. 0, -ENOENT or -errno with a
  * text. On the main thread. */
 int disks_grow(struct machine *machine, const char *name, uint64_t size, struct error *error);
+/* The index-th disk for operators; false behind the last. Any thread. */
+bool disks_describe(const struct machine *machine, unsigned index, struct machine_disk *disk);
+/* Whether the machine has to wait for space on the host, and for whose; the text is empty when not. Any thread. */
+bool disks_full(const struct machine *machine, char *text, size_t size);
 void disks_close(struct machine *machine);
 
 /* vmm/operations.c: what the API can ask of it. */
@@ -103,5 +118,7 @@ int lifecycle_operate(struct machine *machine, enum machine_power power);
 /* board.power and the vCPUs' fault hook: any thread. */
 void lifecycle_power(void *machine, enum power_request request, const char *source);
 void lifecycle_fault(void *machine, enum vcpu_fault fault, const char *text);
+/* A disk begins to wait for space, or none does any more: any thread. */
+void lifecycle_space(struct machine *machine);
 
 #endif

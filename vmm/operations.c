@@ -7,6 +7,11 @@
 #include "casement/usb.h"
 #include "machine.h"
 
+const char *const machine_phase_names[] = {[PHASE_STARTING] = "starting",
+                                           [PHASE_RUNNING] = "running",
+                                           [PHASE_PAUSED] = "paused",
+                                           [PHASE_STOPPING] = "stopping"};
+
 static struct rfb_statistics viewers_of(const struct machine *m)
 {
     struct rfb_statistics statistics = {0};
@@ -35,6 +40,7 @@ static void op_status(void *opaque, struct machine_status *status)
                                       .resets = atomic_load(&m->resets),
                                       .width = mode.width,
                                       .height = mode.height};
+    disks_full(m, status->waits_for, sizeof status->waits_for);
     statistics_totals(m->disks, m->disk_count, &m->net_counters, &totals);
     statistics_usage(&m->statistics, &totals, now, &status->usage);
 }
@@ -112,6 +118,11 @@ static bool op_usb(void *opaque, unsigned index, struct machine_usb *usb)
     return true;
 }
 
+static bool op_disk(void *opaque, unsigned index, struct machine_disk *disk)
+{
+    return disks_describe(opaque, index, disk);
+}
+
 static int op_plug(void *opaque, const char *name, bool plugged, struct error *error)
 {
     struct machine *m = opaque;
@@ -150,6 +161,7 @@ const struct machine_ops machine_operations = {
     .layout = op_layout,
     .forward = op_forward,
     .usb = op_usb,
+    .disk = op_disk,
     .plug = op_plug,
     .grow = op_grow,
     .power = op_power,

@@ -14,7 +14,9 @@
 #include "casement/net.h"
 #include "statistics.h"
 
-enum machine_phase { PHASE_STARTING, PHASE_RUNNING, PHASE_STOPPING };
+/* PAUSED: it waits for what the host lacks. */
+enum machine_phase { PHASE_STARTING, PHASE_RUNNING, PHASE_PAUSED, PHASE_STOPPING };
+extern const char *const machine_phase_names[PHASE_STOPPING + 1];
 enum machine_power { MACHINE_POWER_BUTTON, MACHINE_RESET, MACHINE_OFF };
 
 /* Work that has an end, such as a download before there is a screen. */
@@ -28,7 +30,8 @@ struct machine_progress {
 struct machine_status {
     const char *name, *layout; /* live as long as the machine */
     enum machine_phase phase;
-    int64_t uptime_ns; /* of the machine, not of its guest */
+    char waits_for[96]; /* empty: nothing */
+    int64_t uptime_ns;  /* of the machine, not of its guest */
     unsigned cpus, viewers;
     uint64_t memory, resets; /* memory in bytes */
     unsigned width, height;  /* of the screen; both 0 while the guest has set no mode or there is no display */
@@ -40,6 +43,16 @@ struct machine_status {
 struct machine_counters {
     struct totals totals;
     uint64_t viewer_frames, viewer_bytes;
+};
+
+struct machine_disk {
+    char id[16];
+    const char *file, *bus, *engine; /* these live as long as the machine */
+    bool cdrom, read_only, qcow2;
+    bool full; /* waits for space on the host */
+    uint64_t size;
+    struct block_limits limits;
+    struct block_totals totals;
 };
 
 struct machine_usb {
@@ -66,6 +79,7 @@ struct machine_ops {
     const char *(*layout)(void *machine, unsigned index);
     bool (*forward)(void *machine, unsigned index, struct net_forward *forward);
     bool (*usb)(void *machine, unsigned index, struct machine_usb *usb);
+    bool (*disk)(void *machine, unsigned index, struct machine_disk *disk);
     /* MAIN. -ENOENT: no such device. */
     int (*plug)(void *machine, const char *name, bool plugged, struct error *error);
     /* MAIN. size in bytes, a multiple of 512. -ENOENT: no such disk; -EINVAL: it would shrink; -EROFS. */

@@ -56,7 +56,7 @@ static const struct option options[] = {
     {.name = "append", .metavar = "TEXT", .type = TEXT, AT(append), .help = "command line for --kernel"},
 
     {.group = "Disks and network", .name = "disk", .metavar = "FILE[,PROPERTY...]", .type = SPECIAL, .apply = config_add_disk, .repeats = true,
-     .help = "a disk image or block device; properties bus=virtio|nvme|ahci|usb, format=raw|qcow2, backing=FILE, backing-format=raw|qcow2, readonly, serial=TEXT, queues=N, cache=none|host, engine=auto|io_uring|threads"},
+     .help = "a disk image or block device; properties bus=virtio|nvme|ahci|usb, format=raw|qcow2, backing=FILE, backing-format=raw|qcow2, readonly, serial=TEXT, queues=N, cache=none|host, engine=auto|io_uring|threads, iops=N and bps=SIZE each second"},
     {.name = "cdrom", .metavar = "FILE[,bus=ahci|usb]", .type = SPECIAL, .apply = config_add_cdrom, .repeats = true,
      .help = "a disc image in a CD-ROM drive; disks and drives are started in the order in which they are given"},
     {.name = "io-engine", .metavar = "auto|io_uring|threads", .fallback = "auto", CHOICE_OF(io_engine, "auto|io_uring|threads"),
@@ -99,6 +99,8 @@ static const struct option options[] = {
     {.name = "on-triple-fault", .metavar = "reset|stop", .fallback = "reset", CHOICE_OF(on_triple_fault, "reset|stop"),
      .help = "when the guest crashes its processor"},
     {.name = "on-reset", .metavar = "reset|stop", .fallback = "reset", CHOICE_OF(on_reset, "reset|stop"), .help = "when the guest resets the machine"},
+    {.name = "on-full", .metavar = "pause|report", .fallback = "pause", CHOICE_OF(on_full, "pause|report"),
+     .help = "when the host has no space left for a disk: the machine waits for space, or the guest gets the error"},
     {.name = "log-level", .metavar = "error|warning|info|debug", .fallback = "info", CHOICE_OF(log_level, "error|warning|info|debug"), .help = "what is worth a line"},
 };
 /* clang-format on */

@@ -42,6 +42,7 @@ void statistics_totals(struct block *const *disks, unsigned disk_count, const st
         totals->disks.writes += one.writes;
         totals->disks.flushes += one.flushes;
         totals->disks.errors += one.errors;
+        totals->disks.delayed += one.delayed;
     }
     if (network)
         net_totals(network, &totals->network);

@@ -184,6 +184,12 @@ void vcpus_resume(struct vcpus *all)
     pthread_mutex_unlock(&all->lock);
 }
 
+void vcpus_stood_still(struct vcpus *all)
+{
+    for (unsigned n = 0; n < all->count; n++)
+        arch_vcpu_stood_still(&all->vcpu[n]);
+}
+
 int vcpus_reset(struct vcpus *all)
 {
     for (unsigned n = 0; n < all->count; n++) {

@@ -6,13 +6,14 @@
 #include <stdatomic.h>
 
 #include "casement/block.h"
+#include "gate.h"
 
 /* Bytes of a step that goes through a buffer of our own. */
 #define BOUNCE_BYTES (256U * 1024)
 
 /* What struct block_totals is made of; every queue adds. */
 struct block_counters {
-    _Atomic uint64_t read_bytes, written_bytes, reads, writes, flushes, errors;
+    _Atomic uint64_t read_bytes, written_bytes, reads, writes, flushes, errors, delayed;
 };
 
 struct block {
@@ -23,6 +24,7 @@ struct block {
     const struct block_engine_ops *engine;
     enum block_engine kind;
     struct block_counters counters;
+    struct gate gate;
     /* Of a qcow2 image; NULL of a raw one. */
     struct qcow2 *qcow2;
     struct qcow2_workers *workers;
@@ -50,6 +52,7 @@ struct block_queue {
     void *batch_opaque;
     void *engine;              /* the engine's own */
     struct qcow2_queue *qcow2; /* NULL: raw */
+    struct gate_queue gate;
 };
 
 /* grow.c: whether the image may become of this size; the text names no image. */
@@ -57,6 +60,8 @@ int block_check_growth(const struct block *block, uint64_t size, struct error *e
 
 /* What is behind a format: a request for the file itself. Its range is the caller's to check; it is not counted. */
 void block_start_piece(struct block_queue *queue, struct block_request *piece);
+/* A request whose turn it is, on its way to the image; it starts at the next kick. */
+void block_admit(struct block_queue *queue, struct block_request *request);
 /* A request has ended; it is told at the next kick. */
 void block_finish(struct block_queue *queue, struct block_request *request, int result);
 

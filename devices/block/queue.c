@@ -156,7 +156,8 @@ void block_totals(const struct block *block, struct block_totals *totals)
                                     .reads = read_counter(&counters->reads),
                                     .writes = read_counter(&counters->writes),
                                     .flushes = read_counter(&counters->flushes),
-                                    .errors = read_counter(&counters->errors)};
+                                    .errors = read_counter(&counters->errors),
+                                    .delayed = read_counter(&counters->delayed)};
 }
 
 void block_finish(struct block_queue *queue, struct block_request *request, int result)
@@ -164,6 +165,8 @@ void block_finish(struct block_queue *queue, struct block_request *request, int 
     free(request->bounce_iov);
     request->bounce_iov = NULL;
     request->bounce = NULL;
+    if (!request->piece && gate_keeps(queue, request, result))
+        return;
     if (!request->piece)
         count(&queue->block->counters, request, result);
     request->result = result;
@@ -229,6 +232,12 @@ void block_step_done(struct block_queue *queue, struct block_request *request, i
         queue->block->engine->start(queue, request);
         return;
     }
+    /* A quota is a disk that is full. But what fsync() could not write the host has forgotten: trying again would
+     * succeed, and save nothing. */
+    if (result == -EDQUOT)
+        result = -ENOSPC;
+    if (result == -ENOSPC && request->op == BLOCK_FLUSH)
+        result = -EIO;
     if (result >= 0 && bytes) {
         if (request->op == BLOCK_READ && request->bounce && result > 0)
             copy_bounce(request, (uint64_t)result, false);
@@ -258,6 +267,7 @@ static void prepare(struct block_queue *queue, struct block_request *request, bo
     request->bounce_iov = NULL;
     request->transferred = 0;
     request->piece = piece;
+    request->held = false;
 }
 
 static void enqueue(struct block_queue *queue, struct block_request *request)
@@ -272,6 +282,15 @@ void block_start_piece(struct block_queue *queue, struct block_request *piece)
     enqueue(queue, piece);
 }
 
+void block_admit(struct block_queue *queue, struct block_request *request)
+{
+    request->next = NULL;
+    if (queue->qcow2)
+        qcow2_submit(queue, request);
+    else
+        enqueue(queue, request);
+}
+
 void block_submit(struct block_queue *queue, struct block_request *request)
 {
     int failed = check(queue->block, request);
@@ -281,10 +300,7 @@ void block_submit(struct block_queue *queue, struct block_request *request)
         block_finish(queue, request, failed);
         return;
     }
-    if (queue->qcow2)
-        qcow2_submit(queue, request);
-    else
-        enqueue(queue, request);
+    gate_submit(queue, request);
 }
 
 /* Also what an engine calls behind a batch of completions. */
@@ -308,6 +324,7 @@ void block_queue_on_batch(struct block_queue *queue, void (*batch)(void *opaque)
 
 void block_queue_drain(struct block_queue *queue)
 {
+    gate_open(queue);
     block_queue_kick(queue);
     while (queue->in_flight || queue->waiting || queue->finished || (queue->qcow2 && qcow2_queue_busy(queue))) {
         if (queue->in_flight)
@@ -316,6 +333,7 @@ void block_queue_drain(struct block_queue *queue)
             qcow2_queue_wait(queue);
         block_queue_kick(queue);
     }
+    gate_close(queue);
 }
 
 struct block_queue *block_queue_create(struct block *block, struct loop *loop, unsigned depth, struct error *error)
@@ -328,6 +346,7 @@ struct block_queue *block_queue_create(struct block *block, struct loop *loop, u
         queue->loop = loop;
         queue->depth = MAX(depth, 1U);
         queue->last_waiting = &queue->waiting;
+        gate_queue_init(queue);
         failed = block->engine->create(queue);
     }
     if (failed < 0) {
@@ -349,6 +368,7 @@ void block_queue_destroy(struct block_queue *queue)
     if (!queue)
         return;
     block_queue_drain(queue);
+    gate_queue_destroy(queue);
     if (queue->qcow2)
         qcow2_queue_destroy(queue);
     queue->block->engine->destroy(queue);

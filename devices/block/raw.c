@@ -213,6 +213,7 @@ int block_open_file(const struct block_options *options, struct block **result, 
     block->direct = options->cache == BLOCK_CACHE_NONE;
     block->fd = -1;
     pthread_mutex_init(&block->watch_lock, NULL);
+    gate_init(&block->gate, &options->limits);
     failed = check_kind(options, error);
     if (failed == 0) {
         block->fd = open_file(options, block->direct);
@@ -271,6 +272,7 @@ void block_close(struct block *block)
     if (block->fd >= 0)
         close(block->fd);
     pthread_mutex_destroy(&block->watch_lock);
+    gate_destroy(&block->gate);
     free(block);
 }
 
@@ -282,6 +284,11 @@ bool block_read_only(const struct block *block)
 bool block_can_discard(const struct block *block)
 {
     return block->can_discard;
+}
+
+enum block_format block_format(const struct block *block)
+{
+    return block->qcow2 ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW;
 }
 
 const char *block_engine_name(const struct block *block)

@@ -31,6 +31,11 @@ struct block_terms {
     const char *engine;      /* when io_uring does not start */
 };
 
+/* Of all transfers of a disk together, each second; 0: none. What a tenth of a second allows may come at once. */
+struct block_limits {
+    uint64_t operations, bytes;
+};
+
 struct block_options {
     const char *path; /* a file or, raw only, a block device */
     bool read_only;
@@ -43,6 +48,7 @@ struct block_options {
     enum block_cache cache;
     size_t metadata_cache;           /* bytes of a qcow2 image's tables in memory; 0: 16 MiB */
     const struct block_terms *terms; /* outlive the image; NULL: those of --disk */
+    struct block_limits limits;      /* of requests by queues */
 };
 
 struct block;
@@ -71,10 +77,20 @@ void block_on_resize(struct block *block, void (*changed)(void *opaque), void *o
 bool block_read_only(const struct block *block);
 bool block_can_discard(const struct block *block);        /* only when the backend truly does; qcow2 always does */
 const char *block_engine_name(const struct block *block); /* "io_uring" or "threads": what is in use */
+enum block_format block_format(const struct block *block);
+struct block_limits block_limits(const struct block *block);
 
-/* What has been transferred and done since the image was opened. Any thread. */
+/*
+ * What becomes of a request for which the host has no space left. Without a watcher it ends as -ENOSPC. With one it
+ * waits, and is tried again every second until there is space or its queue is drained. changed is called when the first
+ * one begins to wait and when none waits any more, on the loop of a queue; it waits for no loop and submits nothing.
+ * Set before there are queues.
+ */
+void block_on_full(struct block *block, void (*changed)(void *opaque, bool full), void *opaque);
+
+/* What has been transferred and done since the image was opened, and what a limit has put off. Any thread. */
 struct block_totals {
-    uint64_t read_bytes, written_bytes, reads, writes, flushes, errors;
+    uint64_t read_bytes, written_bytes, reads, writes, flushes, errors, delayed;
 };
 void block_totals(const struct block *block, struct block_totals *totals);
 
@@ -90,7 +106,8 @@ struct block_request {
     /* The engine's own, untouched by the caller from submit to done. */
     struct block_request *next;
     struct block_queue *queue;
-    bool piece;
+    bool piece, held;
+    int64_t turn_ns;
     struct iovec *bounce_iov;
     void *bounce;
     uint64_t transferred;

@@ -20,7 +20,7 @@ SECRET = "open sesame"
 EVENT_SECONDS = 0.2
 
 STATUS = {
-    "name": "winter", "version": "0.1.0", "phase": "running", "uptime_seconds": 7384, "cpus": 4,
+    "name": "winter", "version": "0.1.0", "phase": "running", "waits_for": None, "uptime_seconds": 7384, "cpus": 4,
     "memory_bytes": 4 << 30, "resets": 0, "display": {"width": 1024, "height": 768}, "keyboard_layout": "de", "viewers": 1,
     "usage": {"cpu_percent": 23.4, "memory_resident_bytes": 1932735283, "disk_read_bytes_per_second": 1234567,
               "disk_write_bytes_per_second": 45678, "network_receive_bytes_per_second": 812345,

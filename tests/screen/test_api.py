@@ -189,7 +189,7 @@ def test_metrics(linux, rig, folder):
     assert value["casement_guest_memory_bytes"] == 192 << 20
     assert 1 << 20 < value["casement_resident_memory_bytes"] < 1 << 30
     assert {sample.labels["phase"]: sample.value for sample in families["casement_phase"].samples} == {
-        "starting": 0, "running": 1, "stopping": 0}
+        "starting": 0, "running": 1, "paused": 0, "stopping": 0}
     for family in families.values():
         assert family.type in ("counter", "gauge") and family.documentation
 

@@ -96,6 +96,20 @@ static bool op_usb(void *opaque, unsigned index, struct machine_usb *usb)
     return index == 0;
 }
 
+static bool op_disk(void *opaque, unsigned index, struct machine_disk *disk)
+{
+    (void)opaque;
+    *disk = (struct machine_disk){.id = "disk0",
+                                  .file = "disk.img",
+                                  .bus = "nvme",
+                                  .engine = "threads",
+                                  .full = true,
+                                  .size = 1 << 20,
+                                  .limits = {.operations = 500},
+                                  .totals = {.read_bytes = 4096, .delayed = 3}};
+    return index == 0;
+}
+
 static int op_plug(void *opaque, const char *name, bool plugged, struct error *error)
 {
     struct fake_machine *machine = opaque;
@@ -153,6 +167,7 @@ const struct machine_ops fake_machine_ops = {
     .layout = op_layout,
     .forward = op_forward,
     .usb = op_usb,
+    .disk = op_disk,
     .plug = op_plug,
     .grow = op_grow,
     .power = op_power,

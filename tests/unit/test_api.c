@@ -255,7 +255,7 @@ static void metrics_are_lines(void **state)
     assert_int_equal(call("GET", "/metrics", ""), 200);
     text = answer.body ? answer.body : "";
     assert_non_null(strstr(text, "\ncasement_cpu_seconds_total 1.234567890\n"));
-    assert_non_null(strstr(text, "\ncasement_disk_read_bytes_total 4096\n"));
+    assert_non_null(strstr(text, "\ncasement_disk_read_bytes_total{disk=\"disk0\"} 4096\n"));
     assert_non_null(strstr(text, "\ncasement_phase{phase=\"running\"} 1\n"));
     assert_non_null(strstr(text, "# TYPE casement_viewer_frames_total counter\n"));
 }

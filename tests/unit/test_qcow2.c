@@ -369,7 +369,7 @@ static void a_kill_leaves_what_was_flushed(void **state)
             assert_int_equal(findings.errors, 0);
         else
             assert_true(findings.errors > 0);
-        snprintf(copy.path, sizeof copy.path, "%s", killed);
+        snprintf(copy.path, sizeof copy.path, "%.63s", killed);
         bench_open(&copy);
         assert_bytes(&copy, 0, 64 * KiB, 0);
         assert_bytes(&copy, 64 * KiB, MiB - 64 * KiB, 1);

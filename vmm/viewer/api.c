@@ -196,17 +196,17 @@ static json_t *progress_json(const struct machine_progress *progress)
 
 static json_t *status_json(const struct machine_status *status, bool changing)
 {
-    static const char *const phases[] = {
-        [PHASE_STARTING] = "starting", [PHASE_RUNNING] = "running", [PHASE_STOPPING] = "stopping"};
     json_t *display = status->width
                           ? json_pack("{s:i, s:i}", "width", (int)status->width, "height", (int)status->height)
                           : json_null();
     json_t *json = json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:o, s:s, s:i, s:o}", "name", status->name, "version",
-                             CASEMENT_VERSION, "phase", phases[status->phase], "cpus", (int)status->cpus,
+                             CASEMENT_VERSION, "phase", machine_phase_names[status->phase], "cpus", (int)status->cpus,
                              "memory_bytes", (json_int_t)status->memory, "resets", (json_int_t)status->resets,
                              "display", display, "keyboard_layout", status->layout, "viewers", (int)status->viewers,
                              "progress", progress_json(&status->progress));
 
+    if (json)
+        json_object_set_new(json, "waits_for", status->waits_for[0] ? json_string(status->waits_for) : json_null());
     if (json && changing) {
         json_object_set_new(json, "uptime_seconds", json_integer(status->uptime_ns / INT64_C(1000000000)));
         json_object_set_new(json, "usage", usage_json(&status->usage));
@@ -242,10 +242,14 @@ static void run_ready(const struct api *api, const struct api_request *request, 
 
     (void)request;
     api->ops->status(api->machine, &status);
-    if (status.phase == PHASE_RUNNING)
+    if (status.phase == PHASE_RUNNING) {
         answer_text(answer, 200, "ok\n");
-    else
-        answer_text(answer, 503, status.phase == PHASE_STARTING ? "starting\n" : "stopping\n");
+    } else {
+        char text[16];
+
+        snprintf(text, sizeof text, "%s\n", machine_phase_names[status.phase]);
+        answer_text(answer, 503, text);
+    }
 }
 
 static void run_status(const struct api *api, const struct api_request *request, struct api_answer *answer)
@@ -408,6 +412,37 @@ static void run_unplug(const struct api *api, const struct api_request *request,
     answer_result(answer, api->ops->plug(api->machine, request->name, false, &error), &error);
 }
 
+static json_t *limit_json(uint64_t limit)
+{
+    return limit ? json_integer((json_int_t)limit) : json_null();
+}
+
+static json_t *disk_json(const struct machine_disk *disk)
+{
+    const struct block_totals *totals = &disk->totals;
+
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+                     "name", disk->id, "file", disk->file, "bus", disk->bus, "format", disk->qcow2 ? "qcow2" : "raw",
+                     "engine", disk->engine, "cdrom", (int)disk->cdrom, "read_only", (int)disk->read_only, "full",
+                     (int)disk->full, "bytes", (json_int_t)disk->size, "limit_operations_per_second",
+                     limit_json(disk->limits.operations), "limit_bytes_per_second", limit_json(disk->limits.bytes),
+                     "reads", (json_int_t)totals->reads, "read_bytes", (json_int_t)totals->read_bytes, "writes",
+                     (json_int_t)totals->writes, "written_bytes", (json_int_t)totals->written_bytes, "flushes",
+                     (json_int_t)totals->flushes, "errors", (json_int_t)totals->errors, "delayed",
+                     (json_int_t)totals->delayed);
+}
+
+static void run_disks(const struct api *api, const struct api_request *request, struct api_answer *answer)
+{
+    json_t *list = json_array();
+    struct machine_disk disk;
+
+    (void)request;
+    for (unsigned n = 0; api->ops->disk(api->machine, n, &disk); n++)
+        json_array_append_new(list, disk_json(&disk));
+    answer_json(answer, 200, "application/json", list);
+}
+
 static void run_grow(const struct api *api, const struct api_request *request, struct api_answer *answer)
 {
     static const char *const names[] = {"bytes", NULL};
@@ -443,6 +478,7 @@ static const struct api_operation operations[] = {
     {"GET", "/api/v1/usb", API_PLAIN, false, run_usb},
     {"POST", "/api/v1/usb/{name}/plug", API_MACHINE, false, run_plug},
     {"POST", "/api/v1/usb/{name}/unplug", API_MACHINE, false, run_unplug},
+    {"GET", "/api/v1/disks", API_PLAIN, false, run_disks},
     {"POST", "/api/v1/disks/{name}/size", API_MACHINE, false, run_grow},
     {"GET", "/api/v1/events", API_EVENTS, false, NULL},
     {"GET", "/api/v1/rfb", API_VIEWER, false, NULL},

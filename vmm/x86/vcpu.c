@@ -92,6 +92,12 @@ void arch_vcpu_destroy(struct vcpu *vcpu)
     free(vcpu->reset_state);
 }
 
+/* A guest without kvmclock makes it fail, and needs it not. */
+void arch_vcpu_stood_still(struct vcpu *vcpu)
+{
+    ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
+}
+
 int arch_vcpu_reset(struct vcpu *vcpu)
 {
     struct vcpu_reset_state *state = vcpu->reset_state;

@@ -2,7 +2,7 @@
 import { $ } from './widgets.js';
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
-const PHASES = { starting: 'Starting', running: 'Running', stopping: 'Stopping', offline: 'Not connected' };
+const PHASES = { starting: 'Starting', running: 'Running', paused: 'Paused', stopping: 'Stopping', offline: 'Not connected' };
 
 export function bytes(value) {
   let unit = 0;
@@ -38,9 +38,9 @@ const set = (id, text) => {
   }
 };
 
-export function showPhase(phase) {
+export function showPhase(phase, waitsFor) {
   document.body.dataset.phase = phase;
-  set('phase-text', PHASES[phase] ?? phase);
+  set('phase-text', waitsFor ? `${PHASES[phase]}: waits for ${waitsFor}` : PHASES[phase] ?? phase);
 }
 
 export function show(status) {
@@ -50,7 +50,7 @@ export function show(status) {
 
   document.title = `${status.name} – Casement`;
   set('name', status.name);
-  showPhase(status.phase);
+  showPhase(status.phase, status.waits_for);
   set('f-cpu', `${Math.round(cpu)} %`);
   $('meter-cpu').style.width = `${cpu}%`;
   set('f-memory', `${memory(usage.memory_resident_bytes ?? 0)} of ${memory(status.memory_bytes)}`);
