@@ -14,7 +14,15 @@ for folder in ("rig", "guest", "lib"):
 import guest_image  # noqa: E402
 import machines  # noqa: E402
 from monitor import Casement  # noqa: E402
+from outer_death import OuterDeath  # noqa: E402
 from rig_session import Rig  # noqa: E402
+
+
+OUTER_DEATH = OuterDeath()
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(OUTER_DEATH)
 
 
 def pytest_collection_modifyitems(items):
@@ -34,6 +42,7 @@ def rig():
     os.environ.setdefault("RIG_FORWARDS", f"{machines.free_port()}:8006")  # for a browser on this host
     machine = machines.machine(name or f"pytest-{os.getpid()}", bound=not name)
     machine.start()
+    OUTER_DEATH.machine = machine
     yield Rig(machine)
     if not name and isinstance(machine, machines.Outer):
         machine.remove()

@@ -169,6 +169,9 @@ class Host:
     def launch(self, command, seconds=None, cwd=None, env=None, on_output=None):
         return HostRun(command, on_output, cwd or os.getcwd(), environment(env), seconds)
 
+    def answers(self):
+        return True
+
     def console(self):
         return ""
 
@@ -212,6 +215,13 @@ class Outer:
         connection = self._request({"command": [str(word) for word in command], "cwd": str(cwd or os.getcwd()),
                                     "env": environment(env), "seconds": seconds})
         return OuterRun(connection, on_output)
+
+    def answers(self, seconds=60):
+        """Whether it still runs commands; not so when its kernel is gone, or its processors sleep for ever."""
+        try:
+            return self.launch(["true"], seconds=seconds).wait(seconds) == 0
+        except (OSError, RigError):
+            return False
 
     def console(self):
         """What the outer machine's kernel and the emulator said."""
