@@ -214,6 +214,12 @@ int disks_grow(struct machine *m, const char *name, uint64_t size, struct error 
     return unknown_disk(m, name, error);
 }
 
+void disks_unwatch(struct machine *m)
+{
+    for (unsigned n = 0; n < m->disk_count; n++)
+        block_on_full(m->disks[n], NULL, NULL);
+}
+
 void disks_close(struct machine *m)
 {
     for (unsigned n = 0; n < m->disk_count; n++)

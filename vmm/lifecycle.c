@@ -67,9 +67,9 @@ static void go_on_or_wait(struct machine *m)
     bool changed = atomic_compare_exchange_strong(&m->phase, &phase, wait ? PHASE_PAUSED : PHASE_RUNNING);
 
     if (changed && wait)
-        log_warning("no space is left on the host: the machine waits for %s, and goes on by itself", text);
+        log_warning("the machine stands still and waits for %s; it goes on by itself", text);
     else if (changed)
-        log_info("there is space on the host again; the machine goes on");
+        log_info("no disk waits for space any more; the machine goes on");
     if (wait)
         return;
     vcpus_pause(m->vcpus);

@@ -243,6 +243,7 @@ void machine_destroy(struct machine *m)
     lifecycle_destroy(m);
     if (m->rfb)
         rfb_destroy(m->rfb);
+    disks_unwatch(m);
     vcpus_destroy(m->vcpus);
     if (m->board.loop)
         loop_stop(m->board.loop);

@@ -101,6 +101,8 @@ int disks_grow(struct machine *machine, const char *name, uint64_t size, struct 
 bool disks_describe(const struct machine *machine, unsigned index, struct machine_disk *disk);
 /* Whether the machine has to wait for space on the host, and for whose; the text is empty when not. Any thread. */
 bool disks_full(const struct machine *machine, char *text, size_t size);
+/* From here on no disk says that it waits for space, and none does: before vCPUs and main loop go. */
+void disks_unwatch(struct machine *machine);
 void disks_close(struct machine *machine);
 
 /* vmm/operations.c: what the API can ask of it. */

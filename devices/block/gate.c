@@ -113,10 +113,20 @@ static void set_held(struct gate *gate, struct block_request *request, bool held
     pthread_mutex_unlock(&gate->lock);
 }
 
+static bool is_watched(struct gate *gate)
+{
+    bool watched;
+
+    pthread_mutex_lock(&gate->lock);
+    watched = gate->full;
+    pthread_mutex_unlock(&gate->lock);
+    return watched;
+}
+
 bool gate_keeps(struct block_queue *queue, struct block_request *request, int result)
 {
     struct gate *gate = &queue->block->gate;
-    bool keep = result == -ENOSPC && gate->full && !queue->gate.open;
+    bool keep = result == -ENOSPC && !queue->gate.open && is_watched(gate);
 
     set_held(gate, request, keep);
     if (keep) {

@@ -84,7 +84,7 @@ struct block_limits block_limits(const struct block *block);
  * What becomes of a request for which the host has no space left. Without a watcher it ends as -ENOSPC. With one it
  * waits, and is tried again every second until there is space or its queue is drained. changed is called when the first
  * one begins to wait and when none waits any more, on the loop of a queue; it waits for no loop and submits nothing.
- * Set before there are queues.
+ * Taken off with NULL; it is not called any more on return. Any thread, but not from changed.
  */
 void block_on_full(struct block *block, void (*changed)(void *opaque, bool full), void *opaque);
 

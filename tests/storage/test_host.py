@@ -59,8 +59,8 @@ def test_a_full_host_stops_the_machine_until_there_is_space(linux, rig, small, k
     assert machine.guest_status() == 0 and machine.wait_end() == 0
     assert "FAILED" not in machine.serial and "I/O error" not in machine.serial
     log = machine.log.read_text()
-    assert "no space is left on the host: the machine waits for space on the host for disk0" in log
-    assert "the machine goes on" in log
+    assert "the machine stands still and waits for space on the host for disk0" in log
+    assert "no disk waits for space any more; the machine goes on" in log
 
 
 def test_a_full_host_is_reported_when_asked(linux, rig, small):

@@ -289,6 +289,24 @@ static void drain_ends_what_waits_for_space(void **state)
     bench_close(&bench);
 }
 
+/* The machine ends: whom it told is gone, and its disks are drained. */
+static void a_watcher_that_goes_is_not_called(void **state)
+{
+    struct bench bench;
+
+    (void)state;
+    bench_open(&bench, BLOCK_FORMAT_RAW, (struct block_limits){0}, true);
+    atomic_store(&no_space, ENOSPC);
+    add(&bench, BLOCK_WRITE, 0, PIECE);
+    start(&bench, 0);
+    wait_for(&bench.told_full, 1);
+    block_on_full(bench.block, NULL, NULL);
+    loop_call(bench.loop, drain, &bench);
+    assert_results(&bench, -ENOSPC);
+    assert_int_equal(atomic_load(&bench.told_space), 0);
+    bench_close(&bench);
+}
+
 static void without_a_watcher_the_guest_is_told(void **state)
 {
     struct bench bench;
@@ -322,10 +340,11 @@ static void a_failed_sync_is_never_tried_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(operations_wait_for_their_turn),      cmocka_unit_test(bytes_wait_for_their_turn),
-        cmocka_unit_test(flush_and_discard_cost_no_bytes),     cmocka_unit_test(drain_lets_all_pass),
-        cmocka_unit_test(a_full_disk_waits_and_goes_on),       cmocka_unit_test(drain_ends_what_waits_for_space),
-        cmocka_unit_test(without_a_watcher_the_guest_is_told), cmocka_unit_test(a_failed_sync_is_never_tried_again),
+        cmocka_unit_test(operations_wait_for_their_turn),     cmocka_unit_test(bytes_wait_for_their_turn),
+        cmocka_unit_test(flush_and_discard_cost_no_bytes),    cmocka_unit_test(drain_lets_all_pass),
+        cmocka_unit_test(a_full_disk_waits_and_goes_on),      cmocka_unit_test(drain_ends_what_waits_for_space),
+        cmocka_unit_test(a_watcher_that_goes_is_not_called),  cmocka_unit_test(without_a_watcher_the_guest_is_told),
+        cmocka_unit_test(a_failed_sync_is_never_tried_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
