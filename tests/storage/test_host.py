@@ -90,7 +90,7 @@ def test_a_paused_machine_can_be_reset_and_stopped(linux, rig, small):
 def test_bad_sectors_of_the_host(linux, rig, bus, name):
     device = "/dev/nullb0"
     rig.shell("modprobe null_blk nr_devices=0; mount -t configfs none /sys/kernel/config 2>/dev/null; "
-              "cd /sys/kernel/config/nullb && mkdir -p bad && cd bad && echo 32 >size && echo 1 >memory_backed && "
+              "cd /sys/kernel/config/nullb && mkdir -p nullb0 && cd nullb0 && echo 512 >blocksize && echo 32 >size && echo 1 >memory_backed && "
               "echo +2048-2055 >badblocks && echo 1 >power")
     try:
         script = ("modprobe -a ahci sd_mod 2>/dev/null; await {0}\n"
@@ -106,7 +106,7 @@ def test_bad_sectors_of_the_host(linux, rig, bus, name):
         assert re.search(f"error, dev {name}, sector 2048", machine.serial)
         assert "timeout" not in machine.serial
     finally:
-        rig.shell("echo 0 >/sys/kernel/config/nullb/bad/power; rmdir /sys/kernel/config/nullb/bad")
+        rig.shell("echo 0 >/sys/kernel/config/nullb/nullb0/power; rmdir /sys/kernel/config/nullb/nullb0")
 
 
 def test_an_image_that_is_removed_serves_until_the_end(linux, rig, image):
