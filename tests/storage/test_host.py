@@ -44,7 +44,8 @@ def wait_status(machine, wanted, tries=300):
     raise AssertionError(f"the status stays {now}")
 
 
-@pytest.mark.parametrize("kind,options", [("raw", "bus=nvme"), ("qcow2", "format=qcow2,engine=threads")])
+@pytest.mark.parametrize("kind,options", [
+    ("raw", "bus=nvme"), pytest.param("qcow2", "format=qcow2,engine=threads", marks=pytest.mark.long)])
 def test_a_full_host_stops_the_machine_until_there_is_space(linux, rig, small, kind, options):
     rig.run("./casement", "image", "create", f"{small}/disk", "32M", "--format", kind)
     name = "nvme0n1" if "nvme" in options else "vda"
@@ -63,6 +64,7 @@ def test_a_full_host_stops_the_machine_until_there_is_space(linux, rig, small, k
     assert "no disk waits for space any more; the machine goes on" in log
 
 
+@pytest.mark.long
 def test_a_full_host_is_reported_when_asked(linux, rig, small):
     rig.run("./casement", "image", "create", f"{small}/disk", "32M")
     machine = linux("await vda\n" + WRITE.format("vda"), "--disk", f"{small}/disk", "--on-full", "report")
@@ -86,7 +88,9 @@ def test_a_paused_machine_can_be_reset_and_stopped(linux, rig, small):
 
 
 # A block device of the host with sectors that it cannot read or write; the guest sees errors there and nowhere else.
-@pytest.mark.parametrize("bus,name", [("virtio", "vda"), ("nvme", "nvme0n1"), ("ahci", "sda")])
+@pytest.mark.parametrize("bus,name", [
+    pytest.param("virtio", "vda", marks=pytest.mark.long), ("nvme", "nvme0n1"),
+    pytest.param("ahci", "sda", marks=pytest.mark.long)])
 def test_bad_sectors_of_the_host(linux, rig, bus, name):
     device = "/dev/nullb0"
     rig.shell("modprobe null_blk nr_devices=0; mount -t configfs none /sys/kernel/config 2>/dev/null; "
