@@ -5,47 +5,23 @@
 #include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "../unit/cmocka_all.h"
 #include "../unit/fake_ahci.h"
 #include "casement/bytes.h"
 #include "casement/log.h"
+#include "input.h"
 
 #define DISK_BYTES (2 * MiB)
 #define MEDIUM_BYTES (1 * MiB)
 #define SECTORS (DISK_BYTES / 512)
 #define IDLE_NS INT64_C(20000000)
 
-struct input {
-    const uint8_t *at;
-    size_t left;
-};
-
-static uint64_t take(struct input *input, unsigned size)
-{
-    uint8_t word[8] = {0};
-    size_t now = MIN(size, input->left);
-
-    memcpy(word, input->at, now);
-    input->at += now;
-    input->left -= now;
-    return get_le64(word);
-}
-
 static const uint8_t ata_commands[] = {0x06, 0x20, 0x24, 0x25, 0x29, 0x2F, 0x30, 0x34, 0x35, 0x39, 0x3D, 0x40, 0x42,
                                        0x47, 0x60, 0x61, 0x90, 0xB0, 0xC4, 0xC5, 0xC6, 0xC8, 0xCA, 0xCE, 0xE0, 0xE1,
                                        0xE2, 0xE3, 0xE5, 0xE6, 0xE7, 0xEA, 0xEC, 0xEF, 0xF5, 0xA0, 0xA1, 0x08};
 static const uint8_t packets[] = {0x00, 0x03, 0x12, 0x15, 0x1A, 0x1B, 0x1E, 0x23, 0x25, 0x28, 0x2B, 0x2F, 0x35,
                                   0x43, 0x46, 0x4A, 0x51, 0x52, 0x55, 0x5A, 0xA0, 0xA8, 0xAD, 0xBB, 0xBD, 0xBE};
-
-/* A word that is small, or near the end of the drive, or anything. */
-static uint64_t number(struct input *input, uint64_t limit)
-{
-    unsigned kind = (unsigned)take(input, 1);
-
-    return kind < 0xE0 ? take(input, 2) % limit : kind < 0xF8 ? limit - kind % 8 : take(input, 8);
-}
 
 static uint64_t address(struct input *input)
 {
@@ -61,7 +37,7 @@ static void regions(struct ahci_driver *driver, struct input *input, unsigned po
     unsigned kind = (unsigned)take(input, 1), count = kind % 6;
 
     for (unsigned n = 0; n < count; n++)
-        slot_region(driver, port, slot, n, address(input), (uint32_t)number(input, 0x10000) & 0x803FFFFF);
+        slot_region(driver, port, slot, n, address(input), (uint32_t)take_number(input, 0x10000) & 0x803FFFFF);
     slot_regions(driver, port, slot, kind > 0xF8 ? (unsigned)take(input, 2) : count);
 }
 
@@ -71,8 +47,8 @@ static void command(struct ahci_driver *driver, struct input *input, unsigned po
     uint8_t packet[12];
     struct ata ata = {.command = kind < 0xF0 ? ata_commands[kind % ARRAY_SIZE(ata_commands)] : (uint8_t)take(input, 1),
                       .feature = (uint8_t)take(input, 1),
-                      .lba = number(input, SECTORS),
-                      .count = (uint16_t)number(input, 64),
+                      .lba = take_number(input, SECTORS),
+                      .count = (uint16_t)take_number(input, 64),
                       .device = (uint8_t)take(input, 1)};
 
     if (port == CDROM && kind < 0xE0) {
@@ -85,7 +61,7 @@ static void command(struct ahci_driver *driver, struct input *input, unsigned po
         ata.lba = 0xC24F00 | (ata.lba & 0xFF);
     if (ata.command == 0x06)
         for (unsigned n = 0; n < 4; n++)
-            ram_poke(driver, M_DATA + 8 * n, 8, number(input, SECTORS) | (take(input, 1) << 48));
+            ram_poke(driver, M_DATA + 8 * n, 8, take_number(input, SECTORS) | (take(input, 1) << 48));
     slot_fill(driver, port, slot, &ata, M_DATA, 0);
     regions(driver, input, port, slot);
     if (ata.command == 0x60 || ata.command == 0x61 || kind == 0xEF)

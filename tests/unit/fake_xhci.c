@@ -238,18 +238,25 @@ void driver_input_endpoint(struct driver *driver, unsigned slot, unsigned index,
     driver_poke(driver, at + 8, 8, M_RING(slot, index) | 1);
 }
 
-struct guest_trb driver_control(struct driver *driver, unsigned slot, uint8_t type, uint8_t request, uint16_t value,
-                                uint16_t index, uint16_t length)
+void driver_control_begin(struct driver *driver, unsigned slot, uint8_t type, uint8_t request, uint16_t value,
+                          uint16_t index, uint16_t length)
 {
     struct guest_ring *ring = &driver->rings[slot][1];
     uint64_t setup = type | request << 8 | (uint64_t)value << 16 | (uint64_t)index << 32 | (uint64_t)length << 48;
-    struct guest_trb event, last = {0};
 
     ring_add(driver, ring, setup, 8, TYPE(T_SETUP) | C_IMMEDIATE | (length ? type & 0x80 ? 3U : 2U : 0U) << 16);
     if (length)
         ring_add(driver, ring, M_DATA, length, TYPE(T_DATA) | C_SHORT | (type & 0x80 ? C_IN : 0));
     ring_add(driver, ring, 0, 0, TYPE(T_STATUS) | C_INTERRUPT | (type & 0x80 && length ? 0 : C_IN));
     driver_ring(driver, slot, 1);
+}
+
+struct guest_trb driver_control(struct driver *driver, unsigned slot, uint8_t type, uint8_t request, uint16_t value,
+                                uint16_t index, uint16_t length)
+{
+    struct guest_trb event, last = {0};
+
+    driver_control_begin(driver, slot, type, request, value, index, length);
     driver_settle(driver);
     while (driver_event(driver, 0, &event))
         if (TRB_TYPE(event) == T_TRANSFER_EVENT)

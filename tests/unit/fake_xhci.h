@@ -118,7 +118,9 @@ struct guest_trb driver_command(struct driver *driver, uint64_t parameter, uint3
 void driver_input_address(struct driver *driver, unsigned slot, unsigned port);
 /* Adds an endpoint of that type to the input context for Configure Endpoint. */
 void driver_input_endpoint(struct driver *driver, unsigned slot, unsigned index, unsigned type, unsigned packet);
-/* A control transfer with its data at M_DATA; the event of its last TRB. */
+/* A control transfer with its data at M_DATA; the second waits, for the event of its last TRB. */
+void driver_control_begin(struct driver *driver, unsigned slot, uint8_t type, uint8_t request, uint16_t value,
+                          uint16_t index, uint16_t length);
 struct guest_trb driver_control(struct driver *driver, unsigned slot, uint8_t type, uint8_t request, uint16_t value,
                                 uint16_t index, uint16_t length);
 /* From port reset to a configured device with its interrupt endpoint; the slot. */
