@@ -41,7 +41,7 @@ static int64_t reserve(int64_t *due_ns, uint64_t limit, uint64_t cost, int64_t n
 
     if (!limit)
         return 0;
-    /* Less than a second behind the largest sum that a request has: no overflow before 2^63 ns. */
+    /* In floating point, for a length times a second may be more than an integer holds. */
     *due_ns = start + (int64_t)((double)cost * (double)SECOND_NS / (double)limit);
     return start;
 }
@@ -106,7 +106,7 @@ static void set_held(struct gate *gate, struct block_request *request, bool held
     request->held = held;
     pthread_mutex_lock(&gate->lock);
     gate->held += held ? 1 : -1;
-    changed = gate->held == held;
+    changed = gate->held == (held ? 1 : 0); /* the first one, or the last */
     /* Under the lock, so that what is told last is what is so. */
     if (changed && gate->full)
         gate->full(gate->full_opaque, held);
