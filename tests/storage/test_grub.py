@@ -21,7 +21,7 @@ def medium(folder):
 
 @pytest.mark.parametrize("option,properties", [
     ("--disk", "bus=nvme,readonly"),
-    ("--cdrom", "bus=usb"),
+    pytest.param("--cdrom", "bus=usb", marks=pytest.mark.long),
     pytest.param("--disk", "bus=ahci,readonly", marks=pytest.mark.long),
     pytest.param("--disk", "bus=usb,readonly", marks=pytest.mark.long),
     pytest.param("--disk", "bus=virtio,readonly", marks=pytest.mark.long),
