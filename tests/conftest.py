@@ -44,6 +44,7 @@ def rig():
     machine.start()
     OUTER_DEATH.machine = machine
     yield Rig(machine)
+    OUTER_DEATH.machine = None
     if not name and isinstance(machine, machines.Outer):
         machine.remove()
 

@@ -70,9 +70,9 @@ static void go_on_or_wait(struct machine *m)
         log_warning("the machine stands still and waits for %s; it goes on by itself", text);
     else if (changed)
         log_info("no disk waits for space any more; the machine goes on");
+    vcpus_pause(m->vcpus); /* also when a reset let them go meanwhile */
     if (wait)
         return;
-    vcpus_pause(m->vcpus);
     if (changed)
         vcpus_stood_still(m->vcpus);
     vcpus_resume(m->vcpus);

@@ -109,7 +109,7 @@ def test_a_test_under_which_the_outer_machine_dies_is_run_again(tmp_path):
                          env=environment | {"DEATH_PROBE": str(tmp_path / "died")})
     assert run.returncode == 1
     results = dict(re.findall(r"::(\w+) (PASSED|FAILED|ERROR)", run.stdout))
-    assert results == {"test_before": "PASSED", "test_death": "PASSED", "test_failure": "FAILED", "test_behind": "PASSED"}, run.stdout
+    assert results == {"test_before": "PASSED", "test_death": "PASSED", "test_behind": "PASSED", "test_failure": "FAILED"}, run.stdout
     assert "a fresh one ran again: tests/rig/death_probe.py::test_death" in run.stdout
     assert "sysrq triggered crash" in run.stdout
     assert run.stdout.count("a fresh one ran again") == 1
