@@ -45,9 +45,9 @@ int block_open_file(const struct block_options *options, struct block **block, s
 struct block_queue {
     struct block *block;
     struct loop *loop;
-    unsigned depth, in_flight;                     /* requests that an engine has */
-    struct block_request *waiting, **last_waiting; /* submitted, not started */
-    struct block_request *finished;                /* to be told at the next kick or completion */
+    unsigned depth, in_flight;      /* requests that an engine has */
+    struct request_list waiting;    /* submitted, not started */
+    struct block_request *finished; /* to be told at the next kick or completion */
     void (*batch)(void *opaque);
     void *batch_opaque;
     void *engine;              /* the engine's own */

@@ -16,14 +16,20 @@
 #define BURST_NS (SECOND_NS / 10) /* what may come at once after a rest */
 #define SPACE_NS SECOND_NS        /* between two looks for space */
 
-static void append(struct request_list *list, struct block_request *request)
+void request_list_init(struct request_list *list)
+{
+    list->first = NULL;
+    list->last = &list->first;
+}
+
+void request_append(struct request_list *list, struct block_request *request)
 {
     request->next = NULL;
     *list->last = request;
     list->last = &request->next;
 }
 
-static struct block_request *take(struct request_list *list)
+struct block_request *request_take(struct request_list *list)
 {
     struct block_request *request = list->first;
 
@@ -79,7 +85,7 @@ void gate_submit(struct block_queue *queue, struct block_request *request)
         return;
     }
     atomic_fetch_add_explicit(&queue->block->counters.delayed, 1, memory_order_relaxed);
-    append(&at->turn, request);
+    request_append(&at->turn, request);
     if (at->turn.first == request)
         loop_timer_set(queue->loop, &at->turn_timer, request->turn_ns);
 }
@@ -91,7 +97,7 @@ static void turn_comes(void *opaque)
     int64_t now = clock_ns();
 
     while (at->turn.first && at->turn.first->turn_ns <= now)
-        block_admit(queue, take(&at->turn));
+        block_admit(queue, request_take(&at->turn));
     if (at->turn.first)
         loop_timer_set(queue->loop, &at->turn_timer, at->turn.first->turn_ns);
     block_queue_kick(queue);
@@ -130,7 +136,7 @@ bool gate_keeps(struct block_queue *queue, struct block_request *request, int re
 
     set_held(gate, request, keep);
     if (keep) {
-        append(&queue->gate.space, request);
+        request_append(&queue->gate.space, request);
         if (queue->gate.space.first == request)
             loop_timer_set(queue->loop, &queue->gate.space_timer, clock_ns() + SPACE_NS);
     }
@@ -142,7 +148,7 @@ static void try_again(void *opaque)
     struct block_queue *queue = opaque;
     struct block_request *request = queue->gate.space.first;
 
-    queue->gate.space = (struct request_list){.last = &queue->gate.space.first};
+    request_list_init(&queue->gate.space);
     while (request) {
         struct block_request *next = request->next;
 
@@ -158,9 +164,9 @@ void gate_open(struct block_queue *queue)
     struct block_request *request;
 
     queue->gate.open = true;
-    while ((request = take(&queue->gate.turn)))
+    while ((request = request_take(&queue->gate.turn)))
         block_admit(queue, request);
-    while ((request = take(&queue->gate.space)))
+    while ((request = request_take(&queue->gate.space)))
         block_finish(queue, request, -ENOSPC);
 }
 
@@ -184,8 +190,8 @@ void gate_queue_init(struct block_queue *queue)
 {
     struct gate_queue *at = &queue->gate;
 
-    at->turn.last = &at->turn.first;
-    at->space.last = &at->space.first;
+    request_list_init(&at->turn);
+    request_list_init(&at->space);
     at->turn_timer = (struct loop_timer){.expired = turn_comes, .opaque = queue};
     at->space_timer = (struct loop_timer){.expired = try_again, .opaque = queue};
 }

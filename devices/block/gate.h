@@ -19,9 +19,13 @@ struct gate {
     unsigned held; /* requests that wait for space */
 };
 
+/* Requests in the order in which they came. */
 struct request_list {
     struct block_request *first, **last;
 };
+void request_list_init(struct request_list *list);
+void request_append(struct request_list *list, struct block_request *request);
+struct block_request *request_take(struct request_list *list); /* the first; NULL: none */
 
 /* Of a queue. */
 struct gate_queue {

@@ -191,13 +191,10 @@ static void tell(struct block_queue *queue)
 
 static void start_waiting(struct block_queue *queue)
 {
-    while (queue->waiting && queue->in_flight < queue->depth) {
-        struct block_request *request = queue->waiting;
+    while (queue->waiting.first && queue->in_flight < queue->depth) {
+        struct block_request *request = request_take(&queue->waiting);
         int failed = 0;
 
-        queue->waiting = request->next;
-        if (!queue->waiting)
-            queue->last_waiting = &queue->waiting;
         if ((transfers(request) && !buffers_fit(queue->block, request)) || writes_zeroes(request))
             failed = make_bounce(request);
         if (failed < 0) {
@@ -270,25 +267,18 @@ static void prepare(struct block_queue *queue, struct block_request *request, bo
     request->held = false;
 }
 
-static void enqueue(struct block_queue *queue, struct block_request *request)
-{
-    *queue->last_waiting = request;
-    queue->last_waiting = &request->next;
-}
-
 void block_start_piece(struct block_queue *queue, struct block_request *piece)
 {
     prepare(queue, piece, true);
-    enqueue(queue, piece);
+    request_append(&queue->waiting, piece);
 }
 
 void block_admit(struct block_queue *queue, struct block_request *request)
 {
-    request->next = NULL;
     if (queue->qcow2)
         qcow2_submit(queue, request);
     else
-        enqueue(queue, request);
+        request_append(&queue->waiting, request);
 }
 
 void block_submit(struct block_queue *queue, struct block_request *request)
@@ -313,7 +303,7 @@ void block_queue_kick(struct block_queue *queue)
         queue->block->engine->kick(queue);
         if (queue->qcow2)
             qcow2_queue_kick(queue);
-    } while (queue->finished || (queue->waiting && queue->in_flight < queue->depth));
+    } while (queue->finished || (queue->waiting.first && queue->in_flight < queue->depth));
 }
 
 void block_queue_on_batch(struct block_queue *queue, void (*batch)(void *opaque), void *opaque)
@@ -326,7 +316,7 @@ void block_queue_drain(struct block_queue *queue)
 {
     gate_open(queue);
     block_queue_kick(queue);
-    while (queue->in_flight || queue->waiting || queue->finished || (queue->qcow2 && qcow2_queue_busy(queue))) {
+    while (queue->in_flight || queue->waiting.first || queue->finished || (queue->qcow2 && qcow2_queue_busy(queue))) {
         if (queue->in_flight)
             queue->block->engine->wait(queue);
         else if (queue->qcow2)
@@ -345,7 +335,7 @@ struct block_queue *block_queue_create(struct block *block, struct loop *loop, u
         queue->block = block;
         queue->loop = loop;
         queue->depth = MAX(depth, 1U);
-        queue->last_waiting = &queue->waiting;
+        request_list_init(&queue->waiting);
         gate_queue_init(queue);
         failed = block->engine->create(queue);
     }
