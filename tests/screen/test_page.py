@@ -325,6 +325,25 @@ def test_fits_and_can_be_read(fake, open_page, folder, width, height, scheme):
     assert page.run(CONTRAST) >= 4.5
 
 
+@pytest.mark.parametrize("width,height", [(360, 740), (1280, 800)])
+def test_a_paused_machine_says_what_it_waits_for(fake, open_page, folder, width, height):
+    """In sight and whole, however narrow the page is."""
+    machine = fake()
+    machine.status |= {"phase": "paused", "waits_for": "space on the host for disk0, disk1"}
+    page = connected(open_page, machine, **{**(PHONE if width < 640 else {}), "viewport": {"width": width, "height": height}})
+    assert page.text("#phase") == "Paused: waits for space on the host for disk0, disk1"
+    page.screenshot(folder / "page.png")
+    assert page.run("document.documentElement.scrollWidth") <= width
+    assert page.run("""[...document.querySelectorAll('.tool, .phase')].filter((part) => part.offsetParent).every((part) => {
+        const box = part.getBoundingClientRect();
+        return box.left >= 0 && box.right <= innerWidth;
+    })""")
+    assert page.run("(() => { const text = document.querySelector('#phase-text'); return text.getBoundingClientRect().right <= innerWidth; })()")
+    assert page.run(CONTRAST) >= 4.5
+    machine.status |= {"phase": "running", "waits_for": None}
+    page.wait_for("document.querySelector('#phase').innerText === 'Running'")
+
+
 # The least contrast of the texts in bar and strip: WCAG 2.2's relative luminance.
 CONTRAST = """(() => {
     const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
