@@ -44,7 +44,7 @@ int web_dial(void);
 unsigned web_ask(const char *request);
 /* The machine's end of the count-th viewer, once there is one. */
 int web_viewer_end(unsigned count);
-/* Peers that do nothing cost nothing: over half a second the process runs for less than a tenth of it. */
+/* Peers that do nothing cost nothing: once what was asked is done, less than a tenth of the time is used. */
 void web_assert_idle(void);
 
 #endif

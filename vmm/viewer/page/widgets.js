@@ -75,13 +75,13 @@ export function menu(id, buttonId, items) {
     box.append(entry);
   }
   const entries = [...box.querySelectorAll('[role=menuitem]')];
+  entries[0].autofocus = true; // as it opens: behind the event 'toggle' a quick key would have gone to the button
   button.setAttribute('aria-expanded', 'false');
   box.addEventListener('toggle', (event) => {
     const open = event.newState === 'open';
     button.setAttribute('aria-expanded', String(open));
     if (open) {
       place(box, button);
-      entries[0].focus();
     }
   });
   box.addEventListener('keydown', (event) => {
