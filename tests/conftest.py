@@ -32,11 +32,11 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="takes long; LONG=1 runs it"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def rig():
     """
-    One machine with /dev/kvm for all tests of a file: an outer machine is not to get old (rig/README.md). RIG_NAME: use
-    the outer machine of that name, start it if need be, and leave it running.
+    One machine with /dev/kvm for all tests. RIG_NAME: use the outer machine of that name, start it if need be, and leave
+    it running.
     """
     name = os.environ.get("RIG_NAME")
     os.environ.setdefault("RIG_FORWARDS", f"{machines.free_port()}:8006")  # for a browser on this host

@@ -295,7 +295,7 @@ class Outer:
             forwards.append(f"hostfwd=tcp:127.0.0.1:{outside}-:{inside or outside}")
         share = "local,security_model=none,multidevs=remap"
         return ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "q35", "-cpu", "max,+svm",
-                "-accel", os.environ.get("RIG_ACCEL", "tcg,thread=multi,tb-size=2047"), "-smp", os.environ.get("RIG_CPUS", "2"),
+                "-accel", os.environ.get("RIG_ACCEL", "tcg,thread=multi,tb-size=256"), "-smp", os.environ.get("RIG_CPUS", "2"),
                 "-m", os.environ.get("RIG_MEMORY", "6G"), "-display", "none", "-no-reboot",
                 "-serial", f"file:{self.folder}/console.log",
                 "-kernel", str(kernel.image), "-initrd", f"{self.folder}/initrd",
