@@ -2,7 +2,7 @@
 CC ?= cc
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
-PACKAGES := slirp liburing zlib libvncserver libwebsockets jansson libssl libcrypto libcurl
+PACKAGES := slirp liburing zlib libvncserver libwebsockets jansson libssl libcrypto libcurl libudfread libisofs-1 expat
 VERSION := 0.1.0
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla

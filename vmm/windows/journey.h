@@ -1,0 +1,54 @@
+/*
+ * How far an installation has come, written into the machine's state folder: journey.json, each change a new file that
+ * is renamed over the old one when it is on the disk. Whatever is killed whenever, the next start reads the last step
+ * that was finished.
+ */
+#ifndef CASEMENT_WINDOWS_JOURNEY_H
+#define CASEMENT_WINDOWS_JOURNEY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "casement/error.h"
+
+enum journey_step {
+    JOURNEY_NEW,        /* nothing is known: no journey.json */
+    JOURNEY_FETCHED,    /* the medium is whole and has its name */
+    JOURNEY_PREPARED,   /* the disk was made, the answers chosen; Setup may be started */
+    JOURNEY_INSTALLING, /* Setup has been started from the medium; phase counts the starts of the machine since */
+    JOURNEY_INSTALLED,  /* the guest has said so; the medium is not needed any more */
+};
+extern const char *const journey_step_names[JOURNEY_INSTALLED + 1];
+
+struct journey {
+    enum journey_step step;
+    unsigned phase;
+    char version[64];              /* as it was asked for */
+    char medium[1024], digest[65]; /* the ISO's path, and its SHA-256 if it was computed */
+    bool fetched_by_us;            /* so it may be deleted */
+    unsigned image;                /* its index on the medium */
+    char edition[64], language[32], profile[16];
+    unsigned build;
+    char installed_at[32]; /* RFC 3339, by the host's clock */
+    char report[256];      /* what the guest said last */
+};
+
+/* Reads it: 0 (JOURNEY_NEW without a file), or -EILSEQ with a text that says how to go on when the file is damaged. */
+int journey_read(const char *folder, struct journey *journey, struct error *error);
+/* Writes it durably (file and folder). 0 or -errno with a text. */
+int journey_write(const char *folder, const struct journey *journey, struct error *error);
+
+/*
+ * Is there a system on the disk, whatever the state file says? 1: yes, or data that nobody may wipe; 0: empty, or made
+ * by an installation that did not get as far as a partition table; -errno with a text. Looks for a GPT with partitions
+ * or a boot sector (raw or qcow2, by the block layer).
+ */
+int journey_disk_used(const char *path, bool qcow2, struct error *error);
+
+/*
+ * Moves an old disk and its journey to backups/TIME below the folder, durably and before anything new is made. path_out
+ * (may be NULL, of size bytes) gets the new place.
+ */
+int journey_set_aside(const char *folder, const char *disk, char *path_out, uint64_t size, struct error *error);
+
+#endif
