@@ -10,6 +10,7 @@
 #include "casement/bytes.h"
 #include "exit_codes.h"
 #include "options.h"
+#include "spelling.h"
 
 enum type { FLAG, NUMBER, SIZE, TEXT, CHOICE, SPECIAL };
 
@@ -229,29 +230,6 @@ static int apply(struct config *config, const struct option *option, const char 
     }
 }
 
-/* Edits that turn one word into the other (Levenshtein); words longer than the table count as far apart. */
-static unsigned distance(const char *a, size_t a_length, const char *b)
-{
-    unsigned row[33], b_length = (unsigned)strlen(b);
-
-    if (b_length > 32)
-        return 99;
-    for (unsigned n = 0; n <= b_length; n++)
-        row[n] = n;
-    for (unsigned i = 1; i <= a_length; i++) {
-        unsigned diagonal = row[0];
-
-        row[0] = i;
-        for (unsigned j = 1; j <= b_length; j++) {
-            unsigned changed = diagonal + (a[i - 1] != b[j - 1]);
-
-            diagonal = row[j];
-            row[j] = MIN(changed, MIN(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[b_length];
-}
-
 /* The option that was probably meant, or NULL. */
 static const struct option *nearest_option(const char *name, size_t length)
 {
@@ -259,7 +237,7 @@ static const struct option *nearest_option(const char *name, size_t length)
     unsigned best = 4;
 
     for (size_t n = 0; n < ARRAY_SIZE(options); n++) {
-        unsigned away = distance(name, length, options[n].name);
+        unsigned away = spelling_distance(name, length, options[n].name);
 
         if (away < best && away < length) {
             best = away;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "casement/bytes.h"
+#include "casement/utf8.h"
 #include "input_private.h"
 #include "keymap.h"
 
@@ -84,26 +85,6 @@ static void tap(struct input *input, const struct layout *layout, struct keys *k
     add(keys, stroke.code, false);
 }
 
-/* A code point and where the next begins; a byte that is no UTF-8 stands for itself, which no key makes. */
-static uint32_t decode(const char **text)
-{
-    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
-    const unsigned char *at = (const unsigned char *)*text;
-    unsigned more = *at < 0xC2 ? 0 : *at < 0xE0 ? 1 : *at < 0xF0 ? 2 : *at < 0xF5 ? 3 : 0;
-    uint32_t sign = more ? *at & (0x3FU >> more) : *at;
-
-    for (unsigned n = 1; n <= more; n++) {
-        if ((at[n] & 0xC0) != 0x80) {
-            more = 0;
-            sign = 0;
-            break;
-        }
-        sign = sign << 6 | (at[n] & 0x3FU);
-    }
-    *text += more + 1;
-    return (!more && *at >= 0x80) || sign < least[more] ? UINT32_MAX : sign;
-}
-
 static int no_room(struct error *error)
 {
     return error_set(error, ENOSPC,
@@ -113,7 +94,7 @@ static int no_room(struct error *error)
 
 static int no_key(const struct layout *layout, const char *at, const char *next, uint32_t sign, struct error *error)
 {
-    if (sign == UINT32_MAX)
+    if (sign == UTF8_BAD)
         return error_set(error, EINVAL, "type: byte 0x%02x is not UTF-8; nothing was typed", (unsigned char)*at);
     return error_set(error, EINVAL, "type: no key of the layout %s makes \"%.*s\" (U+%04X); nothing was typed",
                      layout_name(layout), (int)(next - at), at, sign);
@@ -124,7 +105,7 @@ static int strokes_of(struct input *input, const struct layout *layout, const ch
 {
     while (*text) {
         const char *at = text;
-        uint32_t sign = decode(&text);
+        uint32_t sign = utf8_next(&text);
         struct stroke strokes[LAYOUT_STROKES];
         unsigned count;
 
@@ -183,7 +164,7 @@ static unsigned chord_key(const struct layout *layout, const char *name, size_t 
 
     if (code || !length)
         return code;
-    sign = decode(&next);
+    sign = utf8_next(&next);
     if (length == sizeof minus - 1 && !strncasecmp(name, minus, length))
         sign = '-';
     else if (length == sizeof plus - 1 && !strncasecmp(name, plus, length))

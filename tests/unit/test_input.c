@@ -359,7 +359,7 @@ static void unknown_signs_type_nothing(void **state)
                 {"\x80", "0x80"},
                 {"\xC0\xAF", "0xc0"},
                 {"\xE0\x80\xAF", "0xe0"},
-                {"\xED\xA0\x80", "U+D800"},
+                {"\xED\xA0\x80", "0xed"},
                 {"\x1B[A", "U+001B"}};
     struct error error;
 
