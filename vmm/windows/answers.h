@@ -13,33 +13,50 @@
 #include "casement/error.h"
 #include "medium.h"
 
-/* Strings are the caller's and live as long as the structure; NULL: the default that is named. */
+/*
+ * Where the answer disc keeps what Setup looks for (7.3 of the platform contract). With UseConfigurationSet, Setup
+ * copies $OEM$/$$ to C:\Windows and $OEM$/$1 to C:\, and takes drivers from $WinPEDriver$ for itself and the new
+ * system.
+ */
+#define ANSWERS_FILE "Autounattend.xml"
+#define ANSWERS_SCRIPT "$OEM$/$$/Setup/Scripts/SetupComplete.cmd"
+/*
+ * What answers.command says, byte for byte, is a file of its own beside the script. The script hands its line to a new
+ * cmd.exe without looking into it, so that all of it means what it would mean at a prompt: &, |, >, ^, quotes, and a
+ * single % as well, which a line of a script would have to double.
+ */
+#define ANSWERS_COMMAND "$OEM$/$$/Setup/Scripts/command.txt"
+#define ANSWERS_OEM "$OEM$/$1/OEM"
+/* Drivers that would disturb Setup, the display's above all: the script installs them, last of all. */
+#define ANSWERS_DRIVERS "$OEM$/$$/Drivers"
+#define ANSWERS_SETUP_DRIVERS "$WinPEDriver$"
+
+/* Strings are UTF-8, the caller's, and live as long as the structure; NULL: the default that is named. */
 struct answers {
-    const char
-        *edition; /* Professional, Enterprise, ...: what EDITIONID says; NULL: the medium's best (answers_choose) */
-    const char *language; /* the display language, en-US; NULL: the medium's. Setup stops when the medium lacks it. */
-    const char *region;   /* the formats' locale, de-DE; NULL: the language */
-    const char *keyboard; /* a locale (de-DE), or LLLL:KKKKKKKK; NULL: that of the region */
-    const char *key;      /* product key of the user; NULL: the generic key that only chooses an edition, or none */
-    const char *user, *password; /* NULL: Docker and admin, as such containers have had them */
-    bool no_autologon;
+    const char *edition;  /* what EDITIONID says, or a usual name (answers_choose); NULL: the medium's best */
+    const char *language; /* the display language (locale_find); NULL: the medium's */
+    const char *region;   /* the formats' locale; NULL: the language */
+    const char *keyboard; /* a locale, or LLLL:KKKKKKKK; NULL: that of the region */
+    const char *key;      /* product key of the user, given to the installed system; Setup gets the generic one */
+    const char *user, *password;                /* NULL: Docker and admin, as such containers have had them */
+    bool no_autologon;                          /* the last phase and the report then wait for the first who logs in */
     const char *computer;                       /* NULL: Windows makes one up */
-    const char *workgroup, *domain, *domain_ou; /* NULL: none */
+    const char *workgroup, *domain, *domain_ou; /* NULL: none; a workgroup or a domain */
     const char *domain_user, *domain_password;  /* both with domain */
-    unsigned width, height;                     /* 0: 1280 x 720 */
+    unsigned width, height;                     /* pixels; both 0: 1280 x 720 */
     const char *command;                        /* run at the first logon; NULL: none */
     const char *time_zone;                      /* Windows' name, "W. Europe Standard Time"; NULL: not set */
-    bool has_oem;                               /* a folder of the user's is on the disc: copied to C:\OEM, its
-                                                   install.bat run at the first logon */
-    bool tpm;                                   /* the machine has a TPM 2.0: nothing is waived */
-    bool virtio;                                /* drivers for virtio are on the disc */
-    unsigned disk;                              /* the system disk's number at Setup's time */
+    bool has_oem;  /* a folder of the user's is on the disc: its install.bat is run at the first logon */
+    bool tpm;      /* the machine has a TPM 2.0: nothing is waived */
+    bool virtio;   /* drivers for virtio are on the disc */
+    unsigned disk; /* the system disk's number at Setup's time */
 };
 
 /*
- * Which image of the medium the wishes mean: by edition if one is asked for (as EDITIONID, in any case, or a usual
- * name: pro, home, enterprise, education, iot, ltsc, standard, datacenter, core), else by preference. NULL with a text
- * that lists what the medium has.
+ * Which image of the medium the wishes mean: of the language if one is asked for (Setup stops when the medium lacks
+ * it), by edition if one is asked for (as EDITIONID, in any case and without "Eval", or a usual name: pro, home,
+ * enterprise, education, iot, ltsc, standard, datacenter, core, standard-core, datacenter-core), else by preference.
+ * NULL with a text that lists what the medium has. After answers_check().
  */
 const struct medium_image *answers_choose(const struct answers *answers, const struct medium *medium,
                                           struct error *error);
@@ -47,20 +64,23 @@ const struct medium_image *answers_choose(const struct answers *answers, const s
 /*
  * Are the wishes such as Windows takes? -EINVAL with a text that names the option and what to give instead: characters
  * that a user's, computer's or workgroup's name may not have and their lengths, a password that is too long, an unknown
- * language or keyboard (with near matches), a key of another form, a domain without credentials.
+ * language or keyboard (with near matches), a key of another form, a domain without credentials. No text has a password
+ * or key in it.
  */
 int answers_check(const struct answers *answers, struct error *error);
 
 /*
  * The answer file for that image: UTF-8 with a declaration, NUL-terminated, the caller's to free after wiping it (it
- * has the passwords). After answers_check(). NULL with a text: no memory.
+ * has the passwords). NULL with a text: no memory, or what answers_check() says. Passwords are encoded as Windows wants
+ * them, which hides them from no one who looks; the domain's cannot even be that (UnattendedJoin has no such form).
  */
 char *answers_xml(const struct answers *answers, const struct medium_image *image, size_t *size, struct error *error);
 
 /*
  * SetupComplete.cmd: what is done to the installed system, first as the system, then as the user, and the report to the
- * serial port that ends the installation ("CASEMENT-INSTALLED build=... edition=... time=..."). CRLF lines, the
- * caller's to free. NULL with a text.
+ * serial port that ends the installation ("CASEMENT-INSTALLED build=... edition=... time=..."). The user's programs
+ * (install.bat, then the command) are started before the report and not waited for: they may restart the machine, or
+ * never end. CRLF lines, ASCII, the caller's to free. NULL with a text: as above.
  */
 char *answers_script(const struct answers *answers, const struct medium_image *image, size_t *size,
                      struct error *error);

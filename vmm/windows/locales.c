@@ -168,7 +168,7 @@ static void fold(const char *text, char folded[64])
 {
     size_t n = 0;
 
-    for (; text[n] && n < 63; n++)
+    for (; n < 63 && text[n]; n++)
         folded[n] = text[n] == '_' ? '-' : (char)tolower((unsigned char)text[n]);
     folded[n] = 0;
 }

@@ -1,0 +1,56 @@
+/* What the files of the answers share: the wishes with every default filled in, and the parts of the answer file. */
+#ifndef CASEMENT_WINDOWS_ANSWERS_PRIVATE_H
+#define CASEMENT_WINDOWS_ANSWERS_PRIVATE_H
+
+#include "answers.h"
+#include "locales.h"
+#include "xml.h"
+
+/* The first builds of what they name. */
+enum { BUILD_WINDOWS_10 = 10240, BUILD_SERVER_2019 = 17763, BUILD_SERVER_2022 = 20348, BUILD_WINDOWS_11 = 22000 };
+enum { BUILD_SERVER_2025 = 26100 };
+
+struct answer_plan {
+    const struct answers *answers;
+    const struct medium_image *image;
+    bool server;    /* with a desktop or without one */
+    bool windows11; /* a client of build 22000 or later */
+    const char *user, *password;
+    const char *language, *region, *system_locale; /* tags */
+    char keyboard[LOCALE_KEYBOARD_TEXT];           /* an InputLocale */
+};
+void answers_plan(struct answer_plan *plan, const struct answers *answers, const struct medium_image *image);
+
+bool answers_image_is_server(const struct medium_image *image);
+bool answers_image_is_core(const struct medium_image *image);
+bool answers_image_is_evaluation(const struct medium_image *image);
+/* LLLL:KKKKKKKK? */
+bool answers_is_keyboard_id(const char *text);
+
+/*
+ * The key that only tells Setup the edition and activates nothing (the vendor's published default and KMS client keys);
+ * NULL: none is known, or the image is an evaluation, which brings its own.
+ */
+const char *answers_generic_key(const struct medium_image *image);
+
+/* The passes, in the order in which they are run. */
+void answers_windows_pe(struct xml *xml, const struct answer_plan *plan);
+void answers_offline(struct xml *xml);
+void answers_specialize(struct xml *xml, const struct answer_plan *plan);
+void answers_oobe(struct xml *xml, const struct answer_plan *plan);
+
+/* A component with the attributes that all have; xml_close() ends it. */
+void answers_component(struct xml *xml, const char *name);
+void answers_component_of(struct xml *xml, const char *name, const char *architecture);
+/* A component with one element. */
+void answers_setting(struct xml *xml, const char *component, const char *name, const char *value);
+/* An element of a list: Setup adds it to what it has. */
+void answers_item(struct xml *xml, const char *name);
+/* One of RunSynchronous; *order counts them from 1. */
+void answers_run(struct xml *xml, unsigned *order, const char *command);
+/* The same for a 32-bit value of the registry. */
+void answers_run_registry(struct xml *xml, unsigned *order, const char *key, const char *name, unsigned value);
+/* The four locales that both International-Core components have. */
+void answers_locales(struct xml *xml, const struct answer_plan *plan);
+
+#endif

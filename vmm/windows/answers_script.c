@@ -1,0 +1,191 @@
+/*
+ * SetupComplete.cmd (see answers.h). Windows runs it as the system when Setup is over, with some keys and editions not
+ * at all; the answer file runs it again at the first logon. Nothing of the user's is in it but a product key, whose
+ * form answers_check() knows. A line that fails is one of the log, and never the end of the script.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "answers_private.h"
+#include "casement/bytes.h"
+
+/* On what a line depends; all of it has to be so. */
+enum { ALWAYS = 0, CLIENT = 1, SERVER = 2, WINDOWS_11 = 4, VIRTIO = 8, OEM = 16, COMMAND = 32, PROGRAMS = 64 };
+
+struct line {
+    unsigned when;
+    const char *text; /* without a line end */
+};
+
+#define DWORD(key, name, value) "reg add \"" key "\" /v " name " /t REG_DWORD /d " value " /f"
+#define POLICIES "HKLM\\SOFTWARE\\Policies\\Microsoft\\"
+#define WORKSTATION "HKLM\\SYSTEM\\CurrentControlSet\\Services\\LanmanWorkstation\\Parameters"
+#define EXPLORER "HKCU\\Software\\Microsoft\\Windows\\CurrentVersion\\"
+#define VERSION "\"HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\""
+
+/*
+ * The logon waits up to five minutes for a first phase that has begun: Windows may show the desktop before it is over.
+ * Each phase has a log of its own, which the user that it runs as can write: without one its lines would not be run.
+ * Files are read as UTF-8: the command is.
+ */
+static const struct line phases[] = {
+    {ALWAYS, "@echo off"},
+    {ALWAYS, "setlocal EnableExtensions DisableDelayedExpansion"},
+    {ALWAYS, "chcp 65001 >nul"},
+    {ALWAYS, "set \"self=%~f0\""},
+    {ALWAYS, "set \"here=%~dp0\""},
+    {ALWAYS, "set \"log=%SystemRoot%\\Temp\\SetupComplete%~1.log\""},
+    {ALWAYS, "if /i \"%~1\"==\"logon\" goto logon"},
+    {PROGRAMS, "if /i \"%~1\"==\"programs\" goto programs"},
+    {ALWAYS, "call :system >>\"%log%\" 2>&1"},
+    {ALWAYS, "exit /b 0"},
+    {ALWAYS, ""},
+    {ALWAYS, ":logon"},
+    {ALWAYS, "for /l %%n in (1,1,60) do if exist \"%here%system.started\" if not exist \"%here%system.complete\" "
+             "ping -n 6 127.0.0.1 >nul"},
+    {ALWAYS, "if not exist \"%here%system.complete\" call :system >>\"%log%\" 2>&1"},
+    {ALWAYS, "call :user >>\"%log%\" 2>&1"},
+    {PROGRAMS, "start \"Casement\" cmd.exe /d /c \"%self%\" programs"},
+    {ALWAYS, "call :report >>\"%log%\" 2>&1"},
+    {ALWAYS, "exit /b 0"},
+    {ALWAYS, ""},
+};
+
+static const struct line as_system[] = {
+    {ALWAYS, ":system"},
+    {ALWAYS, "echo started>\"%here%system.started\""},
+    {ALWAYS, DWORD(WORKSTATION, "AllowInsecureGuestAuth", "1")},
+    {ALWAYS, DWORD(POLICIES "Windows\\LanmanWorkstation", "AllowInsecureGuestAuth", "1")},
+    {WINDOWS_11, DWORD(WORKSTATION, "RequireSecuritySignature", "0")},
+    {CLIENT, DWORD("HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\PasswordLess\\Device",
+                   "DevicePasswordLessBuildVersion", "0")},
+    {ALWAYS, "net accounts /maxpwage:unlimited"},
+    {ALWAYS, "powercfg /hibernate off"},
+    {ALWAYS, "powercfg /change monitor-timeout-ac 0"},
+    {ALWAYS, "powercfg /change monitor-timeout-dc 0"},
+    {ALWAYS, "powercfg /change standby-timeout-ac 0"},
+    {ALWAYS, "powercfg /change standby-timeout-dc 0"},
+    {ALWAYS, DWORD(POLICIES "Edge", "HideFirstRunExperience", "1")},
+    {ALWAYS, DWORD(POLICIES "Windows NT\\Terminal Services", "fAllowUnlistedRemotePrograms", "1")},
+    {ALWAYS, DWORD(POLICIES "Windows\\WindowsUpdate\\AU", "NoAutoUpdate", "1")},
+    {ALWAYS, "netsh advfirewall firewall set rule group=\"@FirewallAPI.dll,-32752\" new enable=Yes"},
+    {ALWAYS, "netsh advfirewall firewall set rule group=\"@FirewallAPI.dll,-28502\" new enable=Yes"},
+    {SERVER, DWORD("HKLM\\SOFTWARE\\Microsoft\\ServerManager", "DoNotOpenServerManagerAtLogon", "1")},
+    {SERVER, DWORD("HKLM\\SOFTWARE\\Microsoft\\ServerManager\\Oobe", "DoNotOpenInitialConfigurationTasksAtLogon", "1")},
+    {SERVER, DWORD(POLICIES "Windows NT\\Reliability", "ShutdownReasonOn", "0")},
+    {SERVER, DWORD(POLICIES "Windows NT\\Reliability", "ShutdownReasonUI", "0")},
+    {ALWAYS, "if exist \"%SystemDrive%\\Windows.old\" rd /s /q \"%SystemDrive%\\Windows.old\""},
+    {VIRTIO, "for /r \"%SystemRoot%\\Drivers\" %%f in (blnsvr.exe) do if exist \"%%f\" \"%%f\" -i"},
+};
+
+static const struct line as_system_end[] = {
+    {VIRTIO, "pnputil /add-driver \"%SystemRoot%\\Drivers\\*.inf\" /subdirs /install"},
+    {ALWAYS, "echo complete>\"%here%system.complete\""},
+    {ALWAYS, "exit /b 0"},
+    {ALWAYS, ""},
+};
+
+static const struct line as_user[] = {
+    {ALWAYS, ":user"},
+    {ALWAYS, DWORD(EXPLORER "Explorer\\Advanced", "HideFileExt", "0")},
+    {CLIENT, DWORD(EXPLORER "Explorer\\Advanced", "ShowTaskViewButton", "0")},
+    {WINDOWS_11, DWORD(EXPLORER "Explorer\\Advanced", "TaskbarDa", "0")},
+    {WINDOWS_11, DWORD(EXPLORER "Explorer\\Advanced", "TaskbarMn", "0")},
+    {CLIENT, DWORD(EXPLORER "Search", "SearchboxTaskbarMode", "0")},
+    {WINDOWS_11, DWORD("HKCU\\Control Panel\\UnsupportedHardwareNotificationCache", "SV1", "0")},
+    {WINDOWS_11, DWORD("HKCU\\Control Panel\\UnsupportedHardwareNotificationCache", "SV2", "0")},
+    {SERVER, DWORD("HKCU\\Software\\Microsoft\\ServerManager", "DoNotOpenServerManagerAtLogon", "1")},
+    {ALWAYS, "exit /b 0"},
+    {ALWAYS, ""},
+};
+
+/* The variable goes into the new cmd.exe's line after this one has looked for operators in its own. */
+static const struct line programs[] = {
+    {PROGRAMS, ":programs"},
+    {OEM, "if exist \"%SystemDrive%\\OEM\\install.bat\" cd /d \"%SystemDrive%\\OEM\""},
+    {OEM, "if exist \"%SystemDrive%\\OEM\\install.bat\" cmd.exe /d /c install.bat"},
+    {COMMAND, "for /f usebackq^ delims^=^ eol^= %%c in (\"%here%command.txt\") do cmd.exe /d /s /c \"%%c\""},
+    {PROGRAMS, "exit /b 0"},
+    {PROGRAMS, ""},
+};
+
+/*
+ * The redirection stands in front, where no digit makes it one of another handle, and without the port it only keeps
+ * its own line from being run. The time by rules that do not depend on the language.
+ */
+static const struct line report[] = {
+    {ALWAYS, ":report"},
+    {ALWAYS, "set \"build=0\""},
+    {ALWAYS, "set \"revision=0\""},
+    {ALWAYS, "set \"edition=unknown\""},
+    {ALWAYS, "set \"now=unknown\""},
+    {ALWAYS, "for /f \"tokens=3\" %%v in ('reg query " VERSION " /v CurrentBuild') do set \"build=%%v\""},
+    {ALWAYS, "for /f \"tokens=3\" %%v in ('reg query " VERSION " /v UBR') do set /a \"revision=%%v\""},
+    {ALWAYS, "for /f \"tokens=3\" %%v in ('reg query " VERSION " /v EditionID') do set \"edition=%%v\""},
+    {ALWAYS,
+     "for /f \"usebackq\" %%v in (`powershell.exe -NoProfile -NonInteractive -Command \"[DateTime]::Now.ToString("
+     "'yyyy-MM-ddTHH:mm:ssK', [Globalization.CultureInfo]::InvariantCulture)\"`) do set \"now=%%v\""},
+    {ALWAYS, "mode COM1: baud=115200 parity=n data=8 stop=1 to=off xon=off odsr=off octs=off dtr=on rts=on"},
+    {ALWAYS, ">\\\\.\\COM1 echo CASEMENT-INSTALLED build=%build%.%revision% edition=%edition% time=%now%"},
+    {ALWAYS, "exit /b 0"},
+};
+
+static void put_lines(FILE *out, const struct line *lines, size_t count, unsigned is)
+{
+    for (size_t n = 0; n < count; n++)
+        if ((lines[n].when & is) == lines[n].when)
+            fprintf(out, "%s\r\n", lines[n].text);
+}
+#define PUT(out, lines, is) put_lines(out, lines, ARRAY_SIZE(lines), is)
+
+static void put_key(FILE *out, const char *key)
+{
+    fputs("cscript.exe //nologo //b \"%SystemRoot%\\System32\\slmgr.vbs\" /ipk ", out);
+    for (; *key; key++)
+        fputc(toupper((unsigned char)*key), out);
+    fputs("\r\n", out);
+}
+
+static unsigned conditions(const struct answer_plan *plan)
+{
+    const struct answers *answers = plan->answers;
+
+    return (plan->server ? SERVER : CLIENT) | (plan->windows11 ? WINDOWS_11 : 0) | (answers->virtio ? VIRTIO : 0) |
+           (answers->has_oem ? OEM : 0) | (answers->command ? COMMAND : 0) |
+           (answers->has_oem || answers->command ? PROGRAMS : 0);
+}
+
+char *answers_script(const struct answers *answers, const struct medium_image *image, size_t *size, struct error *error)
+{
+    struct answer_plan plan;
+    char *text = NULL;
+    FILE *out;
+    unsigned is;
+
+    if (answers_check(answers, error) < 0)
+        return NULL;
+    out = open_memstream(&text, size);
+    if (!out) {
+        error_set(error, ENOMEM, "SetupComplete.cmd: out of memory");
+        return NULL;
+    }
+    answers_plan(&plan, answers, image);
+    is = conditions(&plan);
+    PUT(out, phases, is);
+    PUT(out, as_system, is);
+    if (answers->key)
+        put_key(out, answers->key);
+    PUT(out, as_system_end, is);
+    PUT(out, as_user, is);
+    PUT(out, programs, is);
+    PUT(out, report, is);
+    if (fclose(out) != 0) {
+        error_set(error, ENOMEM, "SetupComplete.cmd: out of memory");
+        free(text);
+        return NULL;
+    }
+    return text;
+}
