@@ -274,6 +274,11 @@ static void too_old(struct medium *medium)
     medium->images[1].architecture = MEDIUM_X86;
 }
 
+static void hostile_names(struct medium *medium)
+{
+    add(medium, 26100, "a\nb\x1B[2J", "Client", "en\rUS");
+}
+
 static void none(struct medium *medium)
 {
     (void)medium;
@@ -339,6 +344,7 @@ static const struct {
     {other_architectures, "pro", NULL, 0, "Core"},
     {too_old, NULL, NULL, 0, "no Windows 10, 11 or Server"},
     {too_old, "pro", NULL, 0, "no Windows 10, 11 or Server"},
+    {hostile_names, "pro", NULL, 0, "the medium has a?b?[2J in en?US; give"},
     {none, NULL, "de", 0, "no Windows 10, 11 or Server"},
 };
 
@@ -358,7 +364,7 @@ static void images(void **state)
             fail_msg("row %zu: image %u, %s", n, image ? image->index : 0, error.text);
         if (choices[n].says && !strstr(error.text, choices[n].says))
             fail_msg("row %zu: \"%s\" does not say \"%s\"", n, error.text, choices[n].says);
-        assert_null(strchr(error.text, '\n'));
+        assert_null(strpbrk(error.text, "\r\n\x1B"));
     }
 }
 

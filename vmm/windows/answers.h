@@ -37,7 +37,7 @@ struct answers {
     const char *language; /* the display language (locale_find); NULL: the medium's */
     const char *region;   /* the formats' locale; NULL: the language */
     const char *keyboard; /* a locale, or LLLL:KKKKKKKK; NULL: that of the region */
-    const char *key;      /* product key of the user, given to the installed system; Setup gets the generic one */
+    const char *key; /* the user's, for the installed system (an evaluation takes none); Setup gets the generic one */
     const char *user, *password;                /* NULL: Docker and admin, as such containers have had them */
     bool no_autologon;                          /* the last phase and the report then wait for the first who logs in */
     const char *computer;                       /* NULL: Windows makes one up */

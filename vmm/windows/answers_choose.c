@@ -153,6 +153,7 @@ static unsigned rank_by_name(const struct medium_image *image, const char *name)
     return rank(image);
 }
 
+/* A medium's names move no cursor and break no line. */
 static void list(const struct medium *medium, char *text, size_t size)
 {
     size_t length = 0;
@@ -166,6 +167,8 @@ static void list(const struct medium *medium, char *text, size_t size)
                                        answers_image_is_core(image) ? " (core)" : "", image->language[0] ? " in " : "",
                                        image->language);
     }
+    for (char *at = text; *at; at++)
+        *at = (unsigned char)*at < ' ' || *at == 0x7F ? '?' : *at;
 }
 
 static int none(const struct answers *answers, const struct medium *medium, bool other_language, struct error *error)

@@ -131,7 +131,8 @@ static void network_and_upgrade(struct xml *xml)
 /* Only Windows 11 checks the machine, and only one without a TPM would fail. */
 static void waive_checks(struct xml *xml, const struct answer_plan *plan)
 {
-    static const char *const checks[] = {"BypassTPMCheck", "BypassSecureBootCheck", "BypassRAMCheck"};
+    static const char *const checks[] = {"BypassTPMCheck", "BypassSecureBootCheck", "BypassRAMCheck", "BypassCPUCheck",
+                                         "BypassStorageCheck"};
     unsigned order = 0;
 
     if (!plan->windows11 || plan->answers->tpm)
