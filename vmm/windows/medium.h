@@ -43,8 +43,8 @@ struct medium {
 
 /*
  * Looks at the medium at path, a file or a block device. 0 and the medium filled, or with a text that names the path:
- * -ENOENT and what open() says; -EILSEQ no medium that is known, or damaged (says what and where); -ENODATA a file
- * system without an installer; -EFBIG more than this reads. Blocking; any thread.
+ * -ENOENT and what opening and reading it say; -EILSEQ no medium that is known, or damaged (says what and where);
+ * -ENODATA a file system without an installer; -EFBIG more than this reads. Blocking; any thread.
  */
 int medium_identify(const char *path, struct medium *medium, struct error *error);
 
