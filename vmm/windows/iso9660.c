@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "casement/bytes.h"
+#include "casement/utf8.h"
 #include "iso9660.h"
 #include "medium_parts.h"
 

@@ -13,7 +13,6 @@
 #include "casement/error.h"
 
 #define MEDIUM_IMAGES 64
-#define MEDIUM_LANGUAGES 40
 
 /* WINDOWS/ARCH of the description (PROCESSOR_ARCHITECTURE_*). */
 enum medium_architecture { MEDIUM_X86 = 0, MEDIUM_AMD64 = 9, MEDIUM_ARM64 = 12, MEDIUM_UNKNOWN = -1 };

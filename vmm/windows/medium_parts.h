@@ -34,8 +34,6 @@ int medium_source_read(const struct medium_source *source, void *to, size_t leng
 int wim_xml_read(const struct medium_source *source, uint64_t offset, uint64_t length, bool esd, struct medium *medium,
                  struct error *error);
 
-/* The character as UTF-8 in at most 4 bytes; how many. It is none of the surrogates and at most U+10FFFF. */
-unsigned utf8_put(char *to, uint32_t character);
 /* The character that UTF-16 begins with, and how many bytes it takes; 0: a surrogate alone, or cut off. */
 unsigned utf16_take(const uint8_t *from, size_t length, bool big_endian, uint32_t *character);
 /*

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "casement/bytes.h"
+#include "casement/utf8.h"
 #include "medium_parts.h"
 
 #define PIECE (64 * KiB)
