@@ -197,8 +197,10 @@ static void assert_file(const struct image *image, const char *path, const void 
 {
     const struct entry *entry = find(image, path);
 
-    if (!entry)
+    if (!entry) {
         fail_msg("no %s", path);
+        return;
+    }
     assert_false(entry->folder);
     assert_int_equal(entry->size, size);
     assert_memory_equal(entry->bytes, bytes, size);
@@ -283,6 +285,17 @@ static void run_xorriso(const char *arguments)
 }
 
 static const char x64[] = "0123456789ABCDEF0123456789abcdef0123456789ABCDEF0123456789ab.txt";
+static const char x64_folder[] = "0123456789ABCDEF0123456789abcdef0123456789ABCDEF0123456789ab.txt/";
+
+#define PATHS 400
+static void repeat(char to[PATHS], unsigned count, const char *part, const char *end)
+{
+    size_t at = 0;
+
+    for (; count; count--)
+        at += (size_t)snprintf(to + at, PATHS - at, "%s", part);
+    snprintf(to + at, PATHS - at, "%s", end);
+}
 
 static void names_and_bytes(void **state)
 {
@@ -406,7 +419,7 @@ static void names_that_a_disc_cannot_have(void **state)
                                       "a>b", "a|b",  "a\nb",   "a\033b",   "a\xFF", "a\xC3", "\xED\xA0\x80",
                                       ".",   "..",   "../a",   "a/../b",   "a//b",  "/a",    "a/",
                                       "",    "dot.", "space ", "dir./file"};
-    char longer[70], deep[100] = "", path[400] = "";
+    char longer[70], deep[PATHS], path[PATHS];
     struct disc *disc = new_disc();
     struct image image;
     int fd;
@@ -418,12 +431,10 @@ static void names_that_a_disc_cannot_have(void **state)
     assert_refused(disc_add(disc, "$OEM$/a:b", "x", 1, &error), EINVAL, "$OEM$/a:b", "* / : ; ? \\");
     snprintf(longer, sizeof longer, "x%s", x64);
     assert_refused(disc_add(disc, longer, "x", 1, &error), ENAMETOOLONG, longer, "64 characters");
-    for (unsigned n = 0; n < 17; n++)
-        strcat(deep, "d/");
-    assert_refused(disc_add(disc, strcat(deep, "f"), "x", 1, &error), ELOOP, "d/d/d", "16 folders");
-    for (unsigned n = 0; n < 4; n++)
-        strcat(strcat(path, x64), "/");
-    assert_refused(disc_add(disc, strcat(path, "f"), "x", 1, &error), ENAMETOOLONG, x64, "240 characters");
+    repeat(deep, 17, "d/", "f");
+    assert_refused(disc_add(disc, deep, "x", 1, &error), ELOOP, "d/d/d", "16 folders");
+    repeat(path, 4, x64_folder, "f");
+    assert_refused(disc_add(disc, path, "x", 1, &error), ENAMETOOLONG, x64, "240 characters");
     add(disc, "Good", "still good");
     assert_refused(disc_add(disc, "Good", "x", 1, &error), EEXIST, "Good", "on the disc already");
     assert_refused(disc_add(disc, "gOOD", "x", 1, &error), EEXIST, "gOOD", "capitals");
@@ -441,21 +452,20 @@ static void names_that_a_disc_cannot_have(void **state)
 /* Deep and long as it may be. */
 static void limits_of_paths(void **state)
 {
-    char deep[100] = "", path[400] = "";
+    char deep[PATHS], path[PATHS];
     struct disc *disc = new_disc();
     struct image image;
     int fd;
 
     (void)state;
-    for (unsigned n = 0; n < 16; n++)
-        strcat(deep, "d/");
-    add(disc, strcat(deep, "f"), "deep");
-    for (unsigned n = 0; n < 3; n++)
-        strcat(strcat(path, x64), "/");
-    strncat(path, x64, 240 - strlen(path));
-    assert_int_equal(strlen(path), 240);
+    repeat(deep, 16, "d/", "f");
+    add(disc, deep, "deep");
+    repeat(path, 3, x64_folder, x64);
+    path[240] = 0;
     add(disc, path, "long");
-    assert_refused(disc_add(disc, strcat(path, "x"), "x", 1, &error), ENAMETOOLONG, x64, "240 characters");
+    path[240] = 'x';
+    path[241] = 0;
+    assert_refused(disc_add(disc, path, "x", 1, &error), ENAMETOOLONG, x64, "240 characters");
     path[240] = 0;
     fd = finish(disc);
     image_read(&image, fd);
@@ -498,7 +508,7 @@ static void a_folder_of_the_host(void **state)
 static void folders_that_are_refused(void **state)
 {
     struct disc *disc = new_disc();
-    char deep[200] = "";
+    char deep[PATHS];
     int fd;
 
     (void)state;
@@ -525,7 +535,7 @@ static void folders_that_are_refused(void **state)
     disc_destroy(disc);
     disc = new_disc();
     for (unsigned n = 0; n < 17; n++) {
-        strcat(deep, n ? "/d" : "d");
+        repeat(deep, n, "d/", "d");
         assert_int_equal(mkdir(below(deep), 0700), 0);
     }
     assert_refused(disc_add_folder(disc, "", folder, MiB, &error), ELOOP, "d/d/d", "16 folders");

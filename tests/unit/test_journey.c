@@ -378,7 +378,7 @@ static void damaged_files(void **state)
     for (size_t n = 0; n < length; n++)
         assert_damaged(text, n);
     for (unsigned n = 0, random = 1; n < 300; n++) {
-        size_t at = (random = random * 1664525 + 1013904223) / 16 % length;
+        size_t at = (random = random * 1664525 + 1013904223) / 16 % MAX(length, 1);
         char was = text[at];
         int result;
 

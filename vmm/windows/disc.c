@@ -13,11 +13,6 @@
 #define NAME_UNITS 64U  /* Joliet Specification, "Allowed Identifier Lengths" */
 #define PATH_UNITS 240U /* with a drive's letter in front it is below Windows' MAX_PATH of 260 */
 
-int disc_no_memory(struct error *error)
-{
-    return error_set(error, ENOMEM, "answer disc: out of memory");
-}
-
 const char *disc_node_path(const struct disc_node *node, char path[DISC_PATH])
 {
     size_t at = DISC_PATH - 1;
@@ -44,7 +39,7 @@ static int count_units(const char *name)
     iconv_t handle = iconv_open("UTF-16BE", "UTF-8");
     int failed;
 
-    if (handle == (iconv_t)-1)
+    if (handle == (iconv_t)-1) /* NOLINT(performance-no-int-to-ptr): so POSIX has it */
         return -errno;
     result = iconv(handle, &from, &left, &to, &space);
     failed = result == (size_t)-1 ? errno : 0;
@@ -62,11 +57,12 @@ static int bad_name(const struct disc_node *parent, const char *name, int err, c
     size_t length = 0;
 
     /* A name out of a file system moves no cursor. */
-    for (; name[length] && length < sizeof shown - 1; length++)
+    for (; length < sizeof shown - 1 && name[length]; length++)
         shown[length] = (unsigned char)name[length] < ' ' || name[length] == 0x7F ? '?' : name[length];
     shown[length] = 0;
-    return error_set(error, err, "answer disc: %.200s%s%s: %s; rename it or leave it out", folder, *folder ? "/" : "",
-                     shown, reason);
+    error_set(error, err, "answer disc: %.200s%s%s: %s; rename it or leave it out", folder, *folder ? "/" : "", shown,
+              reason);
+    return -err;
 }
 
 static int check_name(const struct disc_node *parent, const char *name, struct error *error)
@@ -144,17 +140,21 @@ int disc_node_add(struct disc *disc, struct disc_node *parent, const char *name,
     if (units < 0)
         return units;
     found = tfind(&like, &parent->children, compare);
-    if (found && folder && (*found)->folder) {
+    if (found) {
         *node = *found;
-        return 0;
+        if (folder && (*node)->folder)
+            return 0;
+        bad_name(parent, name, EEXIST, "is on the disc already (Windows tells no capitals from small letters)", error);
+        return -EEXIST;
     }
-    if (found)
-        return bad_name(parent, name, EEXIST, "is on the disc already (Windows tells no capitals from small letters)",
-                        error);
-    if (folder && like.depth > DISC_DEPTH)
-        return bad_name(parent, name, ELOOP, "more than 16 folders deep", error);
-    if (disc->count >= DISC_NODES)
-        return bad_name(parent, name, EFBIG, "more than the 100000 files and folders that a disc can have", error);
+    if (folder && like.depth > DISC_DEPTH) {
+        bad_name(parent, name, ELOOP, "more than 16 folders deep", error);
+        return -ELOOP;
+    }
+    if (disc->count >= DISC_NODES) {
+        bad_name(parent, name, EFBIG, "more than the 100000 files and folders that a disc can have", error);
+        return -EFBIG;
+    }
     like.units = parent->units + (unsigned)units + 1;
     return insert(disc, parent, &like, node, error);
 }
@@ -209,7 +209,9 @@ const struct disc_origin *disc_origin_add(struct disc *disc, int fd, const char 
         close(fd);
         return NULL;
     }
-    *origin = (struct disc_origin){disc->origins, fd, copy};
+    origin->next = disc->origins;
+    origin->fd = fd;
+    origin->name = copy;
     disc->origins = origin;
     return origin;
 }
@@ -249,10 +251,11 @@ int disc_add(struct disc *disc, const char *path, const void *content, size_t si
     struct disc_node *folder, *file;
     uint64_t left = UINT64_MAX;
     uint8_t *bytes = malloc(size + 1);
-    int failed = bytes ? 0 : disc_no_memory(error);
+    int failed;
 
-    if (failed == 0)
-        failed = disc_make_folders(disc, path, name > path ? (size_t)(slash - path) : 0, &folder, error);
+    if (!bytes)
+        return disc_no_memory(error);
+    failed = disc_make_folders(disc, path, name > path ? (size_t)(slash - path) : 0, &folder, error);
     if (failed == 0)
         failed = disc_node_add(disc, folder, name, false, &file, error);
     if (failed == 0)

@@ -108,6 +108,19 @@ static IsoDir *find_folder(IsoDir *folder, const char *path)
     return folder;
 }
 
+static int add_folder(struct import *import, IsoDir *root, const char *from, const char *path)
+{
+    IsoDir *found = find_folder(root, from);
+    struct disc_node *folder;
+    int failed;
+
+    if (!found)
+        return error_set(import->error, ENOENT, "%s: has no folder %s in it; name an image that has one",
+                         import->origin->name, from);
+    failed = disc_make_folders(import->disc, path, strlen(path), &folder, import->error);
+    return failed < 0 ? failed : add_children(import, found, folder);
+}
+
 /* The image's tree. Its Joliet names come first: they are what Windows would see. */
 static int read_tree(const struct import *import, IsoImage **image)
 {
@@ -160,24 +173,17 @@ static int open_image(struct import *import, const char *path)
 int disc_add_from_image(struct disc *disc, const char *path, const char *image, const char *from, struct error *error)
 {
     struct import import = {.disc = disc, .left = LIMIT, .error = error};
-    struct disc_node *folder;
     IsoImage *tree = NULL;
-    IsoDir *found;
     int failed = open_image(&import, image);
 
-    if (failed == 0)
-        failed = disc_library_begin(error);
+    if (!import.origin)
+        return failed;
+    failed = disc_library_begin(error);
     if (failed < 0)
         return failed;
     failed = read_tree(&import, &tree);
-    if (failed == 0) {
-        found = find_folder(iso_image_get_root(tree), from);
-        failed = found
-                     ? disc_make_folders(disc, path, strlen(path), &folder, error)
-                     : error_set(error, ENOENT, "%s: has no folder %s in it; name an image that has one", image, from);
-    }
     if (failed == 0)
-        failed = add_children(&import, found, folder);
+        failed = add_folder(&import, iso_image_get_root(tree), from, path);
     if (tree)
         iso_image_unref(tree);
     disc_library_end();

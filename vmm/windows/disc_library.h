@@ -10,7 +10,7 @@
 #define LIBISOFS_WITHOUT_LIBBURN /* for struct burn_source */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wstrict-prototypes"
-#include <libisofs.h>
+#include <libisofs/libisofs.h>
 #pragma GCC diagnostic pop
 
 /*

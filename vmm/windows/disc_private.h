@@ -2,6 +2,7 @@
 #ifndef CASEMENT_WINDOWS_DISC_PRIVATE_H
 #define CASEMENT_WINDOWS_DISC_PRIVATE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -60,6 +61,10 @@ const struct disc_origin *disc_origin_add(struct disc *disc, int fd, const char 
 int disc_take_space(const struct disc_node *node, uint64_t size, uint64_t limit, uint64_t *left, struct error *error);
 /* Opens a file of a host's folder again: the same kind, the same size, no link on the way. A descriptor. */
 int disc_open_host_file(const struct disc_node *file, struct error *error);
-int disc_no_memory(struct error *error);
+static inline int disc_no_memory(struct error *error)
+{
+    error_set(error, ENOMEM, "answer disc: out of memory");
+    return -ENOMEM;
+}
 
 #endif

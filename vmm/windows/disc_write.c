@@ -50,10 +50,12 @@ int disc_library_failed(int code, const char *what, struct error *error)
     char text[ISO_MSGS_MESSAGE_LEN] = "", severity[80];
     int number, image;
     const char *reason = iso_error_to_msg(code);
+    int err = code == (int)ISO_OUT_OF_MEM ? ENOMEM : EIO;
 
     if (iso_obtain_msgs((char *)"SORRY", &number, &image, text, severity) == 1 && text[0])
         reason = text;
-    return error_set(error, code == (int)ISO_OUT_OF_MEM ? ENOMEM : EIO, "%s: libisofs: %.200s", what, reason);
+    error_set(error, err, "%s: libisofs: %.200s", what, reason);
+    return -err;
 }
 
 /* A file as the library reads it, on its own thread. */
@@ -215,7 +217,7 @@ static int add_file(struct making *making, IsoDir *folder, struct disc_node *nod
     *stream = (IsoStream){.class = &source_class, .refcount = 1, .data = source};
     result = iso_tree_add_new_file(folder, node->name, stream, file);
     if (result >= 0)
-        return 0;
+        return 0; /* NOLINT(clang-analyzer-unix.Malloc): the image has the stream now */
     iso_stream_unref(stream);
     return disc_library_failed(result, node->name, making->error);
 }

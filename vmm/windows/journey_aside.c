@@ -48,12 +48,11 @@ static int is_there(int at, const char *name)
 /* The folder that the disk lies in. */
 static int open_disk_folder(struct aside *aside)
 {
-    const char *slash = strrchr(aside->disk, '/');
-    char *path = slash ? strndup(aside->disk, (size_t)(slash - aside->disk) + 1) : strdup(".");
+    size_t length = (size_t)(aside->disk_name - aside->disk);
+    char *path = length ? strndup(aside->disk, length) : strdup(".");
 
     if (!path)
         return cannot(aside, aside->disk, ENOMEM);
-    aside->disk_name = slash ? slash + 1 : aside->disk;
     aside->disk_at = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(path);
     return aside->disk_at < 0 ? cannot(aside, aside->disk, errno) : 0;
@@ -235,8 +234,15 @@ static int set_aside(struct aside *aside)
 
 int journey_set_aside(const char *folder, const char *disk, char *path_out, uint64_t size, struct error *error)
 {
-    struct aside aside = {
-        .folder = folder, .disk = disk, .at = -1, .disk_at = -1, .backups = -1, .part = -1, .error = error};
+    const char *slash = strrchr(disk, '/');
+    struct aside aside = {.folder = folder,
+                          .disk = disk,
+                          .disk_name = slash ? slash + 1 : disk,
+                          .at = -1,
+                          .disk_at = -1,
+                          .backups = -1,
+                          .part = -1,
+                          .error = error};
     int failed;
 
     if (path_out && size < strlen(folder) + sizeof "/" BACKUPS "/" + TIME_NAME)
