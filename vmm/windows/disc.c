@@ -216,20 +216,17 @@ const struct disc_origin *disc_origin_add(struct disc *disc, int fd, const char 
     return origin;
 }
 
-int disc_take_space(const struct disc_node *node, uint64_t size, uint64_t limit, uint64_t *left, struct error *error)
+int disc_take_space(const char *name, uint64_t size, uint64_t limit, uint64_t *left, struct error *error)
 {
-    char path[DISC_PATH];
-
     if (size > UINT32_MAX)
         return error_set(error, EFBIG,
-                         "answer disc: %s: larger than the 4 GiB that a file on a disc can have; leave "
-                         "it out",
-                         disc_node_path(node, path));
+                         "answer disc: %.200s: larger than the 4 GiB that a file on a disc can have; leave it out",
+                         name);
     if (size > *left)
         return error_set(error, EFBIG,
-                         "answer disc: %s: with it there are more than %llu MiB, and the disc is kept in memory; leave "
-                         "out what Setup does not need",
-                         disc_node_path(node, path), (unsigned long long)(limit / MiB));
+                         "answer disc: %.200s: with it there are more than %llu MiB, and the disc is kept in memory; "
+                         "leave out what Setup does not need",
+                         name, (unsigned long long)(limit / MiB));
     *left -= size;
     return 0;
 }
@@ -248,18 +245,19 @@ struct disc *disc_create(struct error *error)
 int disc_add(struct disc *disc, const char *path, const void *content, size_t size, struct error *error)
 {
     const char *slash = strrchr(path, '/'), *name = slash && slash > path ? slash + 1 : path;
-    struct disc_node *folder, *file;
     uint64_t left = UINT64_MAX;
-    uint8_t *bytes = malloc(size + 1);
-    int failed;
+    struct disc_node *folder, *file;
+    int failed = disc_take_space(path, size, left, &left, error);
+    uint8_t *bytes;
 
+    if (failed < 0)
+        return failed;
+    bytes = malloc(size + 1);
     if (!bytes)
         return disc_no_memory(error);
     failed = disc_make_folders(disc, path, name > path ? (size_t)(slash - path) : 0, &folder, error);
     if (failed == 0)
         failed = disc_node_add(disc, folder, name, false, &file, error);
-    if (failed == 0)
-        failed = disc_take_space(file, size, left, &left, error);
     if (failed < 0) {
         free(bytes);
         return failed;

@@ -43,7 +43,7 @@ static int add_entry(struct walk *walk, int at, const char *name, const char *fr
         return failed;
     if (S_ISDIR(info.st_mode))
         return add_folder(walk, at, name, from, node);
-    failed = disc_take_space(node, (uint64_t)info.st_size, walk->limit, &walk->left, walk->error);
+    failed = disc_take_space(from, (uint64_t)info.st_size, walk->limit, &walk->left, walk->error);
     if (failed < 0)
         return failed;
     node->size = (uint64_t)info.st_size;

@@ -43,7 +43,7 @@ static int add_file(struct import *import, IsoFile *file, struct disc_node *fold
     failed = disc_node_add(import->disc, folder, name, false, &node, import->error);
     if (failed < 0)
         return failed;
-    failed = disc_take_space(node, (uint64_t)size, LIMIT, &import->left, import->error);
+    failed = disc_take_space(name, (uint64_t)size, LIMIT, &import->left, import->error);
     if (failed < 0)
         return failed;
     /* Compressed files have another size where they lie than where they are read (zisofs). */

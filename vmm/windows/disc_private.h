@@ -57,8 +57,8 @@ int disc_make_folders(struct disc *disc, const char *path, size_t length, struct
 int disc_each_child(const struct disc_node *folder, int (*visit)(struct disc_node *child, void *opaque), void *opaque);
 /* Takes the descriptor over, closes it when it fails. NULL: no memory. */
 const struct disc_origin *disc_origin_add(struct disc *disc, int fd, const char *name);
-/* A file that is too large for what is left, which it is taken from otherwise. */
-int disc_take_space(const struct disc_node *node, uint64_t size, uint64_t limit, uint64_t *left, struct error *error);
+/* Takes the bytes of a file from those that are left of a limit. -EFBIG: too few, or too many for one file. */
+int disc_take_space(const char *name, uint64_t size, uint64_t limit, uint64_t *left, struct error *error);
 /* Opens a file of a host's folder again: the same kind, the same size, no link on the way. A descriptor. */
 int disc_open_host_file(const struct disc_node *file, struct error *error);
 static inline int disc_no_memory(struct error *error)
