@@ -35,19 +35,22 @@ struct journey {
 
 /* Reads it: 0 (JOURNEY_NEW without a file), or -EILSEQ with a text that says how to go on when the file is damaged. */
 int journey_read(const char *folder, struct journey *journey, struct error *error);
-/* Writes it durably (file and folder). 0 or -errno with a text. */
+/* Writes it durably (file and folder). 0 or -errno with a text; -EINVAL: a text in it that is not UTF-8. */
 int journey_write(const char *folder, const struct journey *journey, struct error *error);
 
 /*
  * Is there a system on the disk, whatever the state file says? 1: yes, or data that nobody may wipe; 0: empty, or made
- * by an installation that did not get as far as a partition table; -errno with a text. Looks for a GPT with partitions
- * or a boot sector (raw or qcow2, by the block layer).
+ * by an installation that did not get as far as a partition table; -errno with a text, and then it must not be wiped.
+ * Empty is a disk (raw or qcow2, by the block layer) whose first MiB is zeroes or an empty GPT and nothing else,
+ * without a GPT's copy with partitions at its end.
  */
 int journey_disk_used(const char *path, bool qcow2, struct error *error);
 
 /*
- * Moves an old disk and its journey to backups/TIME below the folder, durably and before anything new is made. path_out
- * (may be NULL, of size bytes) gets the new place.
+ * Moves an old disk and its journey to backups/TIME below the folder, durably and before anything new is made; what is
+ * not there is not missed. Whatever it is killed at, a later call finishes it. path_out (may be NULL, of size bytes)
+ * gets the new place, empty when there was nothing to move. The caller has the state folder's lock. -EXDEV: the disk is
+ * on another file system; -EINVAL: a link or a device. The disk is untouched then.
  */
 int journey_set_aside(const char *folder, const char *disk, char *path_out, uint64_t size, struct error *error);
 
