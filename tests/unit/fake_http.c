@@ -1,6 +1,7 @@
 /* A web server that misbehaves (see fake_http.h). */
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -32,6 +33,7 @@ struct fake_http {
     uint16_t port;
     pthread_t thread;
     pthread_mutex_t lock; /* of the pages' counters that are decided by, and of the clients */
+    bool closed;          /* nobody is served */
     struct client clients[CONNECTIONS];
     char urls[URLS][256];
     unsigned next_url;
@@ -210,12 +212,10 @@ static bool send_piece(struct client *client, struct fake_http_page *page, const
     char head[32];
     int used = snprintf(head, sizeof head, "%" PRIx64 "\r\n", length);
 
-    if (page->chunked && !transmit(client, head, (size_t)used))
-        return false;
-    if (!transmit(client, data, length) || (page->chunked && !transmit(client, "\r\n", 2)))
-        return false;
+    /* Before, so that it is counted when the client has it. */
     page->sent += length;
-    return true;
+    return (!page->chunked || transmit(client, head, (size_t)used)) && transmit(client, data, length) &&
+           (!page->chunked || transmit(client, "\r\n", 2));
 }
 
 /* false: the connection is over. */
@@ -299,7 +299,7 @@ static void *serve(void *opaque)
 static void take(struct fake_http *server, int fd)
 {
     pthread_mutex_lock(&server->lock);
-    for (unsigned n = 0; n < CONNECTIONS; n++) {
+    for (unsigned n = 0; n < CONNECTIONS && !server->closed; n++) {
         struct client *client = &server->clients[n];
 
         if (client->used && client->fd >= 0)
@@ -322,10 +322,12 @@ static void take(struct fake_http *server, int fd)
 static void *accept_all(void *opaque)
 {
     struct fake_http *server = opaque;
-    int fd;
+    int fd, on = 1;
 
-    while ((fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+    while ((fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         take(server, fd);
+    }
     return NULL;
 }
 
@@ -359,6 +361,29 @@ struct fake_http *fake_http_start(struct fake_http_page *pages, const char *cert
     return server;
 }
 
+static void join_all(struct fake_http *server)
+{
+    for (unsigned n = 0; n < CONNECTIONS; n++) {
+        if (server->clients[n].used)
+            pthread_join(server->clients[n].thread, NULL);
+        server->clients[n].used = false;
+    }
+}
+
+static void set_closed(struct fake_http *server, bool closed)
+{
+    pthread_mutex_lock(&server->lock);
+    server->closed = closed;
+    pthread_mutex_unlock(&server->lock);
+}
+
+void fake_http_settle(struct fake_http *server)
+{
+    set_closed(server, true);
+    join_all(server);
+    set_closed(server, false);
+}
+
 void fake_http_stop(struct fake_http *server)
 {
     if (!server)
@@ -371,9 +396,7 @@ void fake_http_stop(struct fake_http *server)
         if (server->clients[n].used && server->clients[n].fd >= 0)
             shutdown(server->clients[n].fd, SHUT_RDWR);
     pthread_mutex_unlock(&server->lock);
-    for (unsigned n = 0; n < CONNECTIONS; n++)
-        if (server->clients[n].used)
-            pthread_join(server->clients[n].thread, NULL);
+    join_all(server);
     SSL_CTX_free(server->tls);
     pthread_mutex_destroy(&server->lock);
     free(server);

@@ -45,6 +45,9 @@ struct fake_http;
 /* pages is ended by one without a path and lives as long as the server. certificate and key: PEM files, NULL: no TLS.
  * Aborts when that fails. */
 struct fake_http *fake_http_start(struct fake_http_page *pages, const char *certificate, const char *key);
+/* After the clients have gone: waits until the threads that served them have, too, so that a fork() finds no lock held.
+ */
+void fake_http_settle(struct fake_http *server);
 /* Ends every connection. NULL is fine. */
 void fake_http_stop(struct fake_http *server);
 /* http://127.0.0.1:PORT, with the path behind it; in a place that the eighth next call uses again. */

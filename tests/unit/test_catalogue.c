@@ -426,7 +426,7 @@ static void strange_pages(void **state)
     assert_int_equal(fake.heads, 0);
     fake.page = "//go.microsoft.com/fwlink";
     assert_no_link(&fake, "11e", "de-DE", ENOENT, "no such link");
-    strcpy(longer, "//go.microsoft.com/fwlink/?culture=de-de&country=de&");
+    snprintf(longer, 3000, "//go.microsoft.com/fwlink/?culture=de-de&country=de&");
     memset(longer + strlen(longer), 'x', 2000);
     fake.page = longer;
     assert_no_link(&fake, "11e", "de-DE", ENOENT, "no such link");

@@ -3,7 +3,7 @@
 #include "casement/loop.h"
 #include "fetch_private.h"
 
-#define TELL_NS (FETCH_SECOND_NS / 2)
+#define TELL_NS (FETCH_SECOND_NS / 4)
 #define SAMPLE_NS FETCH_SECOND_NS
 
 static void take_sample(struct fetch_meter *meter, uint64_t done, int64_t now)

@@ -58,7 +58,7 @@ struct fetch_patience {
 int fetch_patience_fail(struct fetch_patience *patience, unsigned round, const struct fetch_outcome *outcome,
                         const char *name, struct error *error);
 
-/* Tells the user how it goes, at most twice a second, with a rate that is that of the last few seconds. */
+/* Tells the user how it goes, at most four times a second, with a rate that is that of the last few seconds. */
 #define FETCH_SAMPLES 8U
 struct fetch_meter {
     bool (*progress)(void *opaque, const struct fetch_progress *progress);

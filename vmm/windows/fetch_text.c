@@ -164,5 +164,7 @@ int fetch_target(const struct fetch_options *options, char **url, struct error *
     free(page.text);
     if (failed == 0)
         *url = page.target;
+    else
+        free(page.target);
     return failed;
 }

@@ -44,8 +44,10 @@ static void read_content_range(struct fetch_answer *answer, const char *at)
 /* What is longer than such things are is taken for absent. */
 static void read_text(char *out, size_t size, const char *text)
 {
-    if (strlen(text) < size)
-        strcpy(out, text); /* NOLINT(clang-analyzer-security.insecureAPI.strcpy): measured above */
+    size_t length = strlen(text);
+
+    if (length < size)
+        memcpy(out, text, length + 1);
 }
 
 static void read_header(struct fetch_answer *answer, const char *name, const char *value)
