@@ -32,7 +32,8 @@ struct fetch_options {
     unsigned tries;         /* in a row without any progress; 0: 8 */
     unsigned pause_ms;      /* before the second try, doubled up to a minute; 0: 1000 */
     unsigned stall_seconds; /* a connection without a byte for so long is made anew; 0: 30 */
-    /* From the calling thread, at least each second and at the end; true: stop, which keeps what is there. May be NULL.
+    /* From the calling thread, at least each second (but for a disk that is slower) and at the end; true: stop, which
+     * keeps what is there. May be NULL.
      */
     bool (*progress)(void *opaque, const struct fetch_progress *progress);
     void *opaque;
@@ -44,13 +45,16 @@ struct fetch_options {
  * names the URL's host and path, the reason and the remedy: -ECANCELED stopped by progress; -ENOSPC less space than it
  * needs (asked before the first byte, and again when writing fails); -ENOENT 404 and 410; -EACCES 401 and 403; -EBADMSG
  * another size or hash (the file is put away as NAME.bad); -EPROTO no certificate to trust; -ETIMEDOUT no progress
- * after so many tries (with the last reason); -EEXIST the file is there; else what the host says. Any thread, one at a
- * time for each path (the state file is locked: -EBUSY).
+ * after so many tries (with the last reason); -EEXIST the file is there; -ENODATA the server does not say how long it
+ * is; -ESTALE it changes again and again; -EPROTONOSUPPORT and -ELOOP redirects that are not followed; -EREMOTEIO
+ * another answer that is not the file; -EINVAL an option; else what the host says. Any thread, one at a time for each
+ * path (the state file is locked: -EBUSY). A .part of another URL, size or version counts as nothing, and so does one
+ * that neither a version nor sha256 speaks for.
  */
 int fetch(const struct fetch_options *options, char *digest, struct error *error);
 
 /* A small page into memory, for finding links: at most limit bytes, redirects followed over https only unless the URL
- * is http. *text is the caller's to free, NUL-terminated. Errors as above. */
+ * is http. *text is the caller's to free, NUL-terminated. Errors as above; -EFBIG: it is larger. */
 int fetch_text(const struct fetch_options *options, uint64_t limit, char **text, struct error *error);
 
 /* Where a URL leads in the end, by HEAD requests. *url is the caller's to free. */
