@@ -31,10 +31,11 @@ static void usage(FILE *out)
           "  casement check               what this host offers and lacks\n"
           "  casement ctl COMMAND         speak to a running machine\n"
           "  casement image COMMAND       make, look at, mend and copy disk images\n"
+          "  casement windows COMMAND     know and get media of Windows\n"
           "  casement config [OPTION...]  what `run` with these options and this environment would use\n"
           "  casement config --reference  all options and exit statuses, as Markdown\n"
           "  casement --version\n\n"
-          "`casement run --help`, `casement ctl --help` and `casement image --help` say more.\n",
+          "`casement run --help`, and --help of ctl, image and windows, say more.\n",
           out);
 }
 
@@ -124,6 +125,11 @@ static int image_command(int count, char **arguments)
     return image_main(count, arguments, stdout);
 }
 
+static int windows_command(int count, char **arguments)
+{
+    return windows_main(count, arguments, stdout);
+}
+
 /* What reached a full disk or a closed pipe was not said. */
 static int finish(int exit_code)
 {
@@ -138,11 +144,8 @@ int casement_main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*main)(int count, char **arguments);
-    } commands[] = {{"run", run_main},
-                    {"check", check_command},
-                    {"ctl", ctl_command},
-                    {"image", image_command},
-                    {"config", config_main}};
+    } commands[] = {{"run", run_main},        {"check", check_command},     {"ctl", ctl_command},
+                    {"image", image_command}, {"windows", windows_command}, {"config", config_main}};
     struct error error;
 
     if (argc < 2) {
@@ -160,7 +163,7 @@ int casement_main(int argc, char **argv)
         puts("casement " CASEMENT_VERSION);
         return finish(EXIT_CODE_POWERED_OFF);
     }
-    error_set(&error, EINVAL, "%s: no such command; give run, check, ctl, image or config, see `casement --help`",
-              argv[1]);
+    error_set(&error, EINVAL,
+              "%s: no such command; give run, check, ctl, image, windows or config, see `casement --help`", argv[1]);
     return wrong(error.text);
 }

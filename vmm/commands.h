@@ -1,4 +1,4 @@
-/* The commands of the program: casement run, check, ctl, image, config, and --help and --version. */
+/* The commands of the program: casement run, check, ctl, image, windows, config, and --help and --version. */
 #ifndef CASEMENT_COMMANDS_H
 #define CASEMENT_COMMANDS_H
 
@@ -25,5 +25,10 @@ void ctl_help(FILE *out);
  * status.
  */
 int image_main(int count, char **arguments, FILE *out);
+
+/*
+ * `casement windows` (vmm/windows/command.c): as image_main().
+ */
+int windows_main(int count, char **arguments, FILE *out);
 
 #endif

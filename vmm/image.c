@@ -9,17 +9,9 @@
 
 #include "casement/bytes.h"
 #include "commands.h"
-#include "exit_codes.h"
 #include "image.h"
 #include "size.h"
-
-enum {
-    IMAGE_GOOD = EXIT_CODE_POWERED_OFF,
-    IMAGE_FAILED = EXIT_CODE_FAILED,
-    IMAGE_REFUSED = EXIT_CODE_CONFIGURATION,
-    IMAGE_DAMAGED = EXIT_CODE_IMAGE_DAMAGED,
-    IMAGE_LEAKS = EXIT_CODE_IMAGE_LEAKS
-};
+#include "tool.h"
 
 enum option {
     OPTION_FORMAT,
@@ -30,50 +22,36 @@ enum option {
     OPTION_FROM_FORMAT,
     OPTION_FROM_BACKING,
     OPTION_FROM_BACKING_FORMAT,
-    OPTION_LAZY, /* from here on without a value */
+    OPTION_LAZY,
     OPTION_NO_BACKING,
     OPTION_UNSAFE,
     OPTION_JSON,
     OPTIONS
 };
-static const char *const option_names[OPTIONS] = {
-    "--format",       "--cluster-size",        "--refcount-bits",  "--backing",    "--backing-format", "--from-format",
-    "--from-backing", "--from-backing-format", "--lazy-refcounts", "--no-backing", "--unsafe",         "--json"};
+static const struct tool_option all_options[OPTIONS] = {
+    {"--format", false},         {"--cluster-size", false},
+    {"--refcount-bits", false},  {"--backing", false},
+    {"--backing-format", false}, {"--from-format", false},
+    {"--from-backing", false},   {"--from-backing-format", false},
+    {"--lazy-refcounts", true},  {"--no-backing", true},
+    {"--unsafe", true},          {"--json", true},
+};
 #define BIT(name) (1U << OPTION_##name)
 #define MAKING (BIT(FORMAT) | BIT(CLUSTER_SIZE) | BIT(REFCOUNT_BITS) | BIT(LAZY))
 
-struct call {
-    const char *words[2];
-    const char *values[OPTIONS]; /* NULL: not given; of those without a value the option itself */
-    FILE *out;
-    struct error error;
-};
-
-struct command {
-    const char *name, *words, *help;
-    unsigned count; /* of words */
-    unsigned options;
-    int (*run)(struct call *call);
-};
-
-static int fail(const struct call *call, int failed)
-{
-    fprintf(stderr, "casement: image: %s\n", call->error.text);
-    return failed == -EIO || failed == -ENOSPC ? IMAGE_FAILED : IMAGE_REFUSED;
-}
-
-static int read_format(struct call *call, enum option option, enum block_format *format)
+static int read_format(struct tool_call *call, enum option option, enum block_format *format)
 {
     const char *value = call->values[option];
 
     *format = value && !strcmp(value, "qcow2") ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW;
     if (value && strcmp(value, "raw") != 0 && strcmp(value, "qcow2") != 0)
-        return error_set(&call->error, EINVAL, "%s %s: no such format; give raw or qcow2", option_names[option], value);
+        return error_set(&call->error, EINVAL, "%s %s: no such format; give raw or qcow2", all_options[option].name,
+                         value);
     return 0;
 }
 
 /* What create and convert make. */
-static int read_making(struct call *call, struct image_options *options)
+static int read_making(struct tool_call *call, struct image_options *options)
 {
     const char *bits = call->values[OPTION_REFCOUNT_BITS];
     uint64_t cluster = 0;
@@ -125,7 +103,7 @@ static void show_size(char text[32], uint64_t size)
     snprintf(text, 32, "%.*f %s", unit && value < 100 ? 1 : 0, value, units[unit]);
 }
 
-static int create(struct call *call)
+static int create(struct tool_call *call)
 {
     struct image_options options = {.path = call->words[0]};
     char size[32] = "";
@@ -136,13 +114,13 @@ static int create(struct call *call)
     if (failed == 0)
         failed = image_create(&options, &call->error);
     if (failed < 0)
-        return fail(call, failed);
+        return tool_fail(call, failed);
     show_size(size, options.size);
     fprintf(call->out, "%s: made, a disk of %s\n", options.path, size);
-    return IMAGE_GOOD;
+    return TOOL_GOOD;
 }
 
-static void info_json(const struct call *call, const struct image_info *info, enum block_format format)
+static void info_json(const struct tool_call *call, const struct image_info *info, enum block_format format)
 {
     json_t *json =
         json_pack("{s:s, s:s, s:I, s:I, s:I}", "file", call->words[0], "format",
@@ -177,7 +155,7 @@ static void print_name(FILE *out, const char *what, const char *name)
     fputc('\n', out);
 }
 
-static int info(struct call *call)
+static int info(struct tool_call *call)
 {
     struct image_info info = {0};
     enum block_format format = BLOCK_FORMAT_RAW;
@@ -187,16 +165,16 @@ static int info(struct call *call)
     if (failed == 0)
         failed = image_info(call->words[0], format, call->values[OPTION_FORMAT], &info, &call->error);
     if (failed < 0)
-        return fail(call, failed);
+        return tool_fail(call, failed);
     if (call->values[OPTION_JSON]) {
         info_json(call, &info, format);
-        return IMAGE_GOOD;
+        return TOOL_GOOD;
     }
     show_size(size, info.size);
     show_size(allocated, info.allocated_bytes);
     fprintf(call->out, "size:       %s (%" PRIu64 " bytes)\nspace used: %s\n", size, info.size, allocated);
     if (format == BLOCK_FORMAT_RAW)
-        return IMAGE_GOOD;
+        return TOOL_GOOD;
     fprintf(call->out, "format:     qcow2 version %u, clusters of %u KiB, refcounts of %u bits%s\n", info.version,
             (1U << info.cluster_bits) / 1024, info.refcount_bits, info.lazy_refcounts ? ", lazy" : "");
     if (info.backing[0])
@@ -207,17 +185,17 @@ static int info(struct call *call)
             info.corrupt ? "damaged; `casement image repair` mends it"
             : info.dirty ? "was not closed; the next opening counts its clusters again"
                          : "closed");
-    return IMAGE_GOOD;
+    return TOOL_GOOD;
 }
 
-static int check_or_repair(struct call *call, bool repair)
+static int check_or_repair(struct tool_call *call, bool repair)
 {
     struct image_findings findings;
     int failed = image_check(call->words[0], repair, &findings, &call->error);
     bool clean = failed == 0 && !findings.errors && !findings.leaks;
 
     if (failed < 0)
-        return fail(call, failed);
+        return tool_fail(call, failed);
     if (findings.errors)
         fprintf(call->out, "%s: %" PRIu64 " errors, the first: %s\n", call->words[0], findings.errors, findings.first);
     if (findings.leaks)
@@ -229,20 +207,20 @@ static int check_or_repair(struct call *call, bool repair)
     else
         fprintf(call->out, "%s: %s\n", call->words[0],
                 repair ? "repaired" : "repair it with `casement image repair`; make a copy before");
-    return clean || repair ? IMAGE_GOOD : findings.errors ? IMAGE_DAMAGED : IMAGE_LEAKS;
+    return clean || repair ? TOOL_GOOD : findings.errors ? EXIT_CODE_IMAGE_DAMAGED : EXIT_CODE_IMAGE_LEAKS;
 }
 
-static int check(struct call *call)
+static int check(struct tool_call *call)
 {
     return check_or_repair(call, false);
 }
 
-static int repair(struct call *call)
+static int repair(struct tool_call *call)
 {
     return check_or_repair(call, true);
 }
 
-static int grow(struct call *call)
+static int grow(struct tool_call *call)
 {
     enum block_format format = BLOCK_FORMAT_RAW;
     uint64_t size = 0;
@@ -254,13 +232,13 @@ static int grow(struct call *call)
     if (failed == 0)
         failed = image_grow(call->words[0], format, call->values[OPTION_FORMAT], size, &call->error);
     if (failed < 0)
-        return fail(call, failed);
+        return tool_fail(call, failed);
     show_size(text, size);
     fprintf(call->out, "%s: now a disk of %s\n", call->words[0], text);
-    return IMAGE_GOOD;
+    return TOOL_GOOD;
 }
 
-static int read_source(struct call *call, struct image_source *source)
+static int read_source(struct tool_call *call, struct image_source *source)
 {
     static const struct block_terms terms = IMAGE_TERMS("--from-format", "--from-backing FILE");
     static const struct block_terms backing_terms = IMAGE_TERMS("--from-backing-format", NULL);
@@ -274,7 +252,7 @@ static int read_source(struct call *call, struct image_source *source)
     return failed < 0 ? failed : read_format(call, OPTION_FROM_BACKING_FORMAT, &source->backing_format);
 }
 
-static int convert(struct call *call)
+static int convert(struct tool_call *call)
 {
     struct image_options options = {.path = call->words[1]};
     struct image_source source = {0};
@@ -285,12 +263,12 @@ static int convert(struct call *call)
     if (failed == 0)
         failed = image_convert(&source, &options, progress, &call->error);
     if (failed < 0)
-        return fail(call, failed);
+        return tool_fail(call, failed);
     fprintf(call->out, "%s: made of %s\n", options.path, source.path);
-    return IMAGE_GOOD;
+    return TOOL_GOOD;
 }
 
-static int rebase(struct call *call)
+static int rebase(struct tool_call *call)
 {
     static const struct block_terms terms = IMAGE_TERMS("--backing-format", NULL);
     const char *backing = call->values[OPTION_BACKING];
@@ -310,12 +288,12 @@ static int rebase(struct call *call)
     if (failed == 0)
         failed = image_set_backing(image.path, backing, below.format, &call->error);
     if (failed < 0)
-        return fail(call, failed);
+        return tool_fail(call, failed);
     fprintf(call->out, "%s: lies on %s now\n", image.path, backing ? backing : "nothing");
-    return IMAGE_GOOD;
+    return TOOL_GOOD;
 }
 
-static const struct command commands[] = {
+static const struct tool_command commands[] = {
     {"create", "FILE SIZE", "make an empty disk; with --backing one that lies on another image", 2,
      MAKING | BIT(BACKING) | BIT(BACKING_FORMAT), create},
     {"info", "FILE", "say what an image is", 1, BIT(FORMAT) | BIT(JSON), info},
@@ -329,89 +307,28 @@ static const struct command commands[] = {
      rebase},
 };
 
-static void help(FILE *out)
-{
-    fputs("casement image COMMAND [OPTION...]: disk images that no machine uses\n\n", out);
-    for (size_t n = 0; n < ARRAY_SIZE(commands); n++)
-        fprintf(out, "  %-8s %-10s %s\n", commands[n].name, commands[n].words, commands[n].help);
-    fputs(
-        "\nSizes are bytes, or have K, M, G or T behind them: 20G. A format is raw (where none is given) or qcow2; it "
-        "is\n"
-        "never guessed. Nothing is overwritten.\n\n"
-        "  --format FORMAT               of the image; convert: of the new one\n"
-        "  --cluster-size SIZE           of a new qcow2 image, 4K to 2M (64K)\n"
-        "  --refcount-bits N             of a new qcow2 image, 1 to 64 (16)\n"
-        "  --lazy-refcounts              of a new qcow2 image: faster flushes, a longer opening after a crash\n"
-        "  --backing FILE                what the image lies on; rebase: from now on; --backing-format FORMAT\n"
-        "  --no-backing                  rebase: nothing\n"
-        "  --from-backing FILE           what FROM, or the image before rebase, lies on; --from-backing-format FORMAT\n"
-        "  --from-format FORMAT          convert: of FROM\n"
-        "  --unsafe                      rebase: change the name only; the new one has the same contents\n"
-        "  --json                        info: as JSON\n\n"
-        "The exit status is 0, or 1 when the host failed, 2 when it was refused; of check 6 when it found errors, 7 "
-        "when\n"
-        "it found clusters that only cost space.\n",
-        out);
-}
-
-static int read_option(struct call *call, const struct command *command, int count, char **arguments, int *at)
-{
-    for (unsigned option = 0; option < OPTIONS; option++) {
-        if (strcmp(arguments[*at], option_names[option]) != 0)
-            continue;
-        if (!(command->options & (1U << option)))
-            return error_set(&call->error, EINVAL, "%s: %s has no such option; leave it out", arguments[*at],
-                             command->name);
-        if (option < OPTION_LAZY && ++*at == count)
-            return error_set(&call->error, EINVAL, "%s: its value is missing; give one", option_names[option]);
-        call->values[option] = arguments[*at];
-        return 0;
-    }
-    return error_set(&call->error, EINVAL, "%s: no such option; see `casement image --help`", arguments[*at]);
-}
-
-static int read_arguments(struct call *call, const struct command *command, int count, char **arguments)
-{
-    unsigned words = 0;
-
-    for (int n = 0; n < count; n++) {
-        int failed = 0;
-
-        if (!strncmp(arguments[n], "--", 2))
-            failed = read_option(call, command, count, arguments, &n);
-        else if (words == command->count)
-            failed = error_set(&call->error, EINVAL, "%s: too much for %s; give %s", arguments[n], command->name,
-                               command->words);
-        else
-            call->words[words++] = arguments[n];
-        if (failed < 0)
-            return failed;
-    }
-    return words == command->count
-               ? 0
-               : error_set(&call->error, EINVAL, "%s: too little; give %s", command->name, command->words);
-}
+static const char notes[] =
+    "\nSizes are bytes, or have K, M, G or T behind them: 20G. A format is raw (where none is given) or qcow2; it "
+    "is\n"
+    "never guessed. Nothing is overwritten.\n\n"
+    "  --format FORMAT               of the image; convert: of the new one\n"
+    "  --cluster-size SIZE           of a new qcow2 image, 4K to 2M (64K)\n"
+    "  --refcount-bits N             of a new qcow2 image, 1 to 64 (16)\n"
+    "  --lazy-refcounts              of a new qcow2 image: faster flushes, a longer opening after a crash\n"
+    "  --backing FILE                what the image lies on; rebase: from now on; --backing-format FORMAT\n"
+    "  --no-backing                  rebase: nothing\n"
+    "  --from-backing FILE           what FROM, or the image before rebase, lies on; --from-backing-format FORMAT\n"
+    "  --from-format FORMAT          convert: of FROM\n"
+    "  --unsafe                      rebase: change the name only; the new one has the same contents\n"
+    "  --json                        info: as JSON\n\n"
+    "The exit status is 0, or 1 when the host failed, 2 when it was refused; of check 6 when it found errors, 7 "
+    "when\n"
+    "it found clusters that only cost space.\n";
 
 int image_main(int count, char **arguments, FILE *out)
 {
-    struct call call = {.out = out};
+    static const struct tool tool = {
+        "image", "disk images that no machine uses", all_options, OPTIONS, commands, ARRAY_SIZE(commands), notes};
 
-    if (count == 0 || !strcmp(arguments[0], "--help")) {
-        help(count ? out : stderr);
-        return count ? IMAGE_GOOD : IMAGE_REFUSED;
-    }
-    for (size_t n = 0; n < ARRAY_SIZE(commands); n++) {
-        int failed;
-
-        if (strcmp(arguments[0], commands[n].name) != 0)
-            continue;
-        if (count == 2 && !strcmp(arguments[1], "--help")) {
-            help(out);
-            return IMAGE_GOOD;
-        }
-        failed = read_arguments(&call, &commands[n], count - 1, arguments + 1);
-        return failed < 0 ? fail(&call, failed) : commands[n].run(&call);
-    }
-    return fail(&call,
-                error_set(&call.error, EINVAL, "%s: no such command; see `casement image --help`", arguments[0]));
+    return tool_main(&tool, count, arguments, out);
 }

@@ -1,0 +1,144 @@
+"""
+`casement windows`: media are identified and fetched. The media are made here by wimlib and genisoimage; no medium of the
+vendor's is used anywhere.
+"""
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import machines
+import pytest
+from http_server import Server
+
+CASEMENT = os.environ.get("TEST_CASEMENT", machines.TREE / "casement")
+SIZE = 130 << 20  # more than an error page may have
+EDITIONS = {"Windows 11 Home": "Core", "Windows 11 Pro": "Professional", "Windows 11 Education": "Education",
+            "Windows 11 Enterprise Evaluation": "EnterpriseEval"}
+
+
+def windows(*words, status=0, seconds=300):
+    done = subprocess.run([CASEMENT, "windows", *map(str, words)], capture_output=True, text=True, timeout=seconds,
+                          stdin=subprocess.DEVNULL)
+    assert done.returncode == status, done
+    return done
+
+
+@pytest.fixture(scope="module")
+def medium(tmp_path_factory):
+    """A disc image in the layout of the vendor's, with a WIM of four editions that wimlib has made."""
+    folder = tmp_path_factory.mktemp("medium")
+    (folder / "tree/sources").mkdir(parents=True)
+    (folder / "tree/efi/boot").mkdir(parents=True)
+    (folder / "tree/efi/boot/bootx64.efi").write_bytes(b"MZ")
+    (folder / "system").mkdir()
+    (folder / "system/file").write_text("content")
+    wim = folder / "tree/sources/install.wim"
+    for index, (name, edition) in enumerate(EDITIONS.items(), 1):
+        subprocess.run(["wimlib-imagex", "capture" if index == 1 else "append", folder / "system", wim, name], check=True,
+                       capture_output=True)
+        properties = {"DISPLAYNAME": name, "WINDOWS/ARCH": "9", "WINDOWS/EDITIONID": edition, "WINDOWS/INSTALLATIONTYPE": "Client",
+                      "WINDOWS/LANGUAGES/LANGUAGE": "de-DE", "WINDOWS/LANGUAGES/DEFAULT": "de-DE", "WINDOWS/VERSION/MAJOR": "10",
+                      "WINDOWS/VERSION/MINOR": "0", "WINDOWS/VERSION/BUILD": "26100", "WINDOWS/VERSION/SPBUILD": "1742"}
+        subprocess.run(["wimlib-imagex", "info", wim, str(index),
+                        *(f"--image-property={name}={value}" for name, value in properties.items())], check=True,
+                       capture_output=True)
+    image = folder / "medium.iso"
+    subprocess.run(["genisoimage", "-quiet", "-udf", "-V", "CCCOMA_X64FRE", "-o", image, folder / "tree"], check=True)
+    return image
+
+
+def test_a_medium_is_identified(medium):
+    found = json.loads(windows("identify", medium, "--json").stdout)
+    assert found["file_system"] == "UDF" and found["install"] == "sources/install.wim" and found["boots_efi"]
+    assert [(image["name"], image["edition"]) for image in found["images"]] == list(EDITIONS.items())
+    for image in found["images"]:
+        assert (image["architecture"], image["language"], image["build"], image["revision"]) == ("x64", "de-DE", 26100, 1742)
+        assert image["evaluation"] == image["edition"].endswith("Eval")
+    assert found["images"][1]["version"] == "win11x64"
+    assert "Professional" in windows("identify", medium).stdout
+
+
+@pytest.mark.parametrize("change,says", [
+    (lambda data: data[:len(data) // 2], "download it again"),
+    (lambda data: b"\0" * len(data), "as the vendor publishes it"),
+    (lambda data: data.replace(b"MSWIM\0\0\0", b"MSWIN\0\0\0"), "install.wim"),
+])
+def test_what_is_no_medium_is_said(medium, tmp_path, change, says):
+    bad = tmp_path / "bad.iso"
+    bad.write_bytes(change(medium.read_bytes()))
+    said = windows("identify", bad, status=2).stderr
+    assert said.count("\n") == 1 and str(bad) in said and says in said, said
+
+
+def test_a_disc_without_an_installer(tmp_path):
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/readme").write_text("nothing")
+    subprocess.run(["genisoimage", "-quiet", "-udf", "-o", tmp_path / "other.iso", tmp_path / "tree"], check=True)
+    assert "sources/install.wim is missing" in windows("identify", tmp_path / "other.iso", status=2).stderr
+
+
+@pytest.fixture(scope="module")
+def content():
+    return random.Random(1).randbytes(SIZE)
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def start(*options, **settings):
+        servers.append(Server(*options, **settings))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def test_a_download_survives_what_drops_it(serve, content, tmp_path):
+    server = serve(content, drops=6, drop_after=3 << 20)
+    digest = hashlib.sha256(content).hexdigest()
+    said = windows("fetch", server.url, "--to", tmp_path / "file.iso", "--sha256", digest).stdout
+    assert digest in said
+    assert (tmp_path / "file.iso").read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["file.iso"]
+
+
+def test_a_download_that_is_stopped_goes_on(serve, content, tmp_path):
+    server = serve(content)
+    target = tmp_path / "file.iso"
+    command = [CASEMENT, "windows", "fetch", server.url, "--to", target]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    while server.sent < SIZE // 2 and first.poll() is None:
+        time.sleep(0.01)
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=60)
+    assert first.returncode and not target.exists() and (tmp_path / "file.iso.part").exists()
+    before = server.sent
+    windows("fetch", server.url, "--to", target)
+    assert target.read_bytes() == content
+    assert server.sent - before < SIZE  # not all again
+    assert "file.iso" in windows("fetch", server.url, "--to", target, status=2).stderr  # never overwritten
+
+
+@pytest.mark.parametrize("path,options,says", [
+    ("missing", (), "404"),
+    ("file.iso", ("--sha256", "0" * 64), "0" * 64),
+])
+def test_what_is_not_had_leaves_no_file(serve, content, tmp_path, path, options, says):
+    server = serve(content)
+    said = windows("fetch", server.url.replace("file.iso", path), "--to", tmp_path / "file.iso", *options, status=2).stderr
+    assert says in said and said.count("\n") == 1, said
+    assert not (tmp_path / "file.iso").exists()
+
+
+def test_names(tmp_path):
+    assert "Windows Server 2025" in windows("list").stdout
+    assert "software-download" in windows("fetch", "10", "--to", tmp_path / "x", status=2).stderr
+    assert "11e" in windows("fetch", "nonsense", "--to", tmp_path / "x", status=2).stderr
+    assert "not supported yet" in windows("fetch", "vista", "--to", tmp_path / "x", status=2).stderr
+    assert not list(tmp_path.iterdir())
