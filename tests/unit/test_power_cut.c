@@ -19,6 +19,7 @@
 #include "casement/bytes.h"
 #include "casement/image.h"
 #include "cmocka_all.h"
+#include "fake_folder.h"
 
 #define DISK (2 * MiB)
 #define SECTOR 512U
@@ -500,14 +501,14 @@ static void no_flushed_write_is_lost(void **state)
                                         {BLOCK_FORMAT_QCOW2, 12, false},
                                         {BLOCK_FORMAT_QCOW2, 16, false},
                                         {BLOCK_FORMAT_QCOW2, 12, true}};
-    const char *seed = getenv("TEST_SEED"), *longer = getenv("LONG");
+    const char *seed = getenv("TEST_SEED");
     unsigned number = seed ? (unsigned)strtoul(seed, NULL, 10) : (unsigned)clock_ns();
 
     (void)state;
     printf("seed %u\n", number);
     srand(number);
     for (size_t n = 0; n < ARRAY_SIZE(kinds); n++)
-        lose_power(&kinds[n], longer && !strcmp(longer, "1") ? 300 : 20);
+        lose_power(&kinds[n], fake_tries(20, 300));
 }
 
 int main(void)
