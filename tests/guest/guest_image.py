@@ -21,13 +21,15 @@ from debian_kernel import find_kernel, module_bytes  # noqa: E402
 HERE = TREE / "tests/guest"
 BUILD = TREE / "build/guest"
 BASE_TOOLS = ["acpidump"]
-LAYERS = {"fio": ["fio"], "pciutils": ["lspci"], "evtest": ["evtest"], "nvme": ["nvme", "smartctl"]}
+LAYERS = {"fio": ["fio"], "pciutils": ["lspci"], "evtest": ["evtest"], "nvme": ["nvme", "smartctl"],
+          "sg3": ["sg_inq", "sg_vpd", "sg_readcap", "sg_luns", "sg_turs", "sg_modes", "sg_requests", "sg_opcodes", "sg_get_config",
+                  "sg_read", "sg_verify", "sg_sync", "smartctl"]}
 # Loaded by themselves when their hardware is there.
 MODULES = ["virtio_pci", "virtio_blk", "virtio_net", "virtio-rng", "virtio_balloon", "virtio_console", "virtio_input",
            "virtio_gpu", "virtio_scsi", "nvme", "ahci", "e1000e", "xhci_pci", "i2c_i801", "lpc_ich"]
 # Loaded by a script that wants them: slow to start, or bound to no bus that is looked at.
 MODULES_ON_DEMAND = ["bochs", "evdev", "psmouse", "button", "efivarfs", "usbhid", "hid-generic", "usb-storage", "uas",
-                     "sd_mod", "sr_mod", "cdrom", "vfat", "nls_cp437", "nls_ascii", "isofs", "ext4", "crc32c_generic", "tpm_crb",
+                     "sd_mod", "sr_mod", "sg", "cdrom", "vfat", "nls_cp437", "nls_ascii", "isofs", "ext4", "crc32c_generic", "tpm_crb",
                      "tpm_tis", "rtc-cmos", "msr", "cpuid", "iTCO_wdt", "af_packet", "qemu_fw_cfg"]
 NOT_BY_ALIAS = {"bochs", "virtio_gpu", "lpc_ich", "i2c_i801"}
 
@@ -75,11 +77,17 @@ def boot_disk(out, initrd_file, append, spare_mib=8):
     """Writes a FAT file system, as a whole disk, from which UEFI firmware starts that kernel by itself."""
     BUILD.mkdir(parents=True, exist_ok=True)
     program = unified_image(BUILD / "BOOTX64.EFI", initrd_file, append)
-    size = (program.stat().st_size >> 20) + spare_mib + 34
+    return fat_disk(out, {"EFI/BOOT/BOOTX64.EFI": program}, spare_mib)
+
+
+def fat_disk(out, files, spare_mib=8):
+    """Writes a FAT file system, as a whole disk, with these files: path there to path here."""
+    size = sum(Path(source).stat().st_size + (1 << 20) - 1 >> 20 for source in files.values()) + spare_mib + 34
     with open(out, "wb") as file:
         file.truncate(size << 20)
-    for command in (["mformat", "-F", "-v", "CASEMENT"], ["mmd", "::/EFI", "::/EFI/BOOT"],
-                    ["mcopy", str(program), "::/EFI/BOOT/BOOTX64.EFI"]):
+    folders = sorted({str(parent) for path in files for parent in Path(path).parents} - {"."}, key=len)
+    for command in (["mformat", "-F", "-v", "CASEMENT"], *(["mmd", f"::/{folder}"] for folder in folders),
+                    *(["mcopy", str(source), f"::/{path}"] for path, source in files.items())):
         subprocess.run([command[0], "-i", str(out), *command[1:]], check=True)
     return Path(out)
 
