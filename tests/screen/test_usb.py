@@ -149,7 +149,9 @@ def test_each_key_arrives_once(linux):
         batch = names[first:first + 5]
         call(machine, *press(*batch))
         machine.wait_serial(rf"KEY_{KEYS[batch[-1]]}\), value 0")
-    assert events_of(machine.serial) == [(f"KEY_{KEYS[name]}", value) for name in names for value in (1, 0)]
+    # 2: the kernel repeats a key whose release its slow machine has not looked at yet.
+    events = [event for event in events_of(machine.serial) if event[1] != 2]
+    assert events == [(f"KEY_{KEYS[name]}", value) for name in names for value in (1, 0)]
     machine.ctl("stop")
     assert machine.wait_end() == 0
 
