@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "casement/ahci.h"
+#include "casement/bytes.h"
 #include "casement/log.h"
 #include "casement/nvme.h"
 #include "casement/usb.h"
@@ -12,6 +13,9 @@
 #include "machine.h"
 
 #define PATH_SIZE 64
+/* OVMF's driver makes two pairs of I/O queues and asks nobody how many there are; without the second it drives nothing.
+ */
+#define NVME_QUEUES_LEAST 2U
 
 static int add_virtio(struct machine *m, unsigned n, const char *serial, struct error *error)
 {
@@ -30,8 +34,9 @@ static void virtio_path(const struct machine *m, unsigned n, char *path)
 
 static int add_nvme(struct machine *m, unsigned n, const char *serial, struct error *error)
 {
-    struct nvme_options device = {
-        .block = m->disks[n], .queues = m->config->disks[n].queues, .slot = (int)(SLOT_FIRST_DISK + n)};
+    struct nvme_options device = {.block = m->disks[n],
+                                  .queues = MAX(m->config->disks[n].queues, NVME_QUEUES_LEAST),
+                                  .slot = (int)(SLOT_FIRST_DISK + n)};
 
     snprintf(device.serial, sizeof device.serial, "%s", serial);
     return nvme_create(&m->board, &device, error);
