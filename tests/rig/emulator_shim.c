@@ -87,6 +87,7 @@ struct field {
     size_t offset, size;
 };
 
+/* NOLINTBEGIN(performance-no-int-to-ptr): the loader's addresses are numbers */
 /* Goes over the program's tables, which the loader has made read-only: leads the filler to us, looks for the field. */
 static void search_table(uintptr_t *word, const uintptr_t *end, uintptr_t low, uintptr_t high, bool *led)
 {
@@ -129,6 +130,8 @@ static int search_program(struct dl_phdr_info *info, size_t size, void *led)
     }
     return 1;
 }
+
+/* NOLINTEND(performance-no-int-to-ptr) */
 
 #define RETURN 0xC3 /* the instruction RET */
 

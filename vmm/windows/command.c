@@ -93,24 +93,29 @@ static int identify_quietly(const char *path, struct medium *medium, struct erro
     return result;
 }
 
-static int identify(struct tool_call *call)
+static void medium_lines(const struct tool_call *call, const struct medium *medium)
 {
-    struct medium *medium = calloc(1, sizeof *medium);
-    int failed = medium ? identify_quietly(call->words[0], medium, &call->error)
-                        : error_set(&call->error, ENOMEM, "%s: out of memory", call->words[0]);
-
-    if (failed == 0 && call->values[OPTION_JSON])
-        medium_json(call, medium);
-    else if (failed == 0)
-        fprintf(call->out, "%s: %s \"%s\", %s%s\n", call->words[0], medium->udf ? "UDF" : "ISO 9660", medium->volume,
-                medium->install, medium->boots_efi ? "" : "; UEFI firmware cannot start it");
-    for (unsigned n = 0; failed == 0 && !call->values[OPTION_JSON] && n < medium->image_count; n++) {
+    fprintf(call->out, "%s: %s \"%s\", %s%s\n", call->words[0], medium->udf ? "UDF" : "ISO 9660", medium->volume,
+            medium->install, medium->boots_efi ? "" : "; UEFI firmware cannot start it");
+    for (unsigned n = 0; n < medium->image_count; n++) {
         const struct medium_image *image = &medium->images[n];
 
         fprintf(call->out, "%3u  %-48s %-24s %s %s build %u.%u\n", image->index,
                 *image->display_name ? image->display_name : image->name, image->edition, architecture(image),
                 image->language, image->build, image->revision);
     }
+}
+
+static int identify(struct tool_call *call)
+{
+    struct medium *medium = calloc(1, sizeof *medium);
+    int failed;
+
+    if (!medium)
+        return tool_fail(call, error_set(&call->error, ENOMEM, "%s: out of memory", call->words[0]));
+    failed = identify_quietly(call->words[0], medium, &call->error);
+    if (failed == 0)
+        (call->values[OPTION_JSON] ? medium_json : medium_lines)(call, medium);
     free(medium);
     return failed < 0 ? tool_fail(call, failed) : TOOL_GOOD;
 }
