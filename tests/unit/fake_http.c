@@ -229,7 +229,8 @@ static bool send_body(struct client *client, struct fake_http_page *page, const 
 
         if (page->hold_at) {
             if (sent >= page->hold_at) {
-                wait_until_gone(client);
+                if (!page->cut)
+                    wait_until_gone(client);
                 return false;
             }
             now = MIN(now, page->hold_at - sent);
@@ -377,9 +378,25 @@ static void set_closed(struct fake_http *server, bool closed)
     pthread_mutex_unlock(&server->lock);
 }
 
+/* Connections are accepted in the order in which they came: those before this one were, once it is closed. */
+static void turn_away_waiting(struct fake_http *server)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(server->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char byte;
+
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0 || recv(fd, &byte, 1, 0) > 0) {
+        perror("fake_http");
+        abort();
+    }
+    close(fd);
+}
+
 void fake_http_settle(struct fake_http *server)
 {
     set_closed(server, true);
+    turn_away_waiting(server);
     join_all(server);
     set_closed(server, false);
 }

@@ -36,6 +36,7 @@ struct fake_http_page {
     unsigned stalls, stall_at;                /* so many answers stop after some bytes until the client has gone */
     unsigned chunk;                           /* bytes that are sent at a time; 0: all */
     uint64_t hold_at; /* when so many bytes were sent in all, everybody is kept waiting; 0: never */
+    bool cut;         /* or cut off there instead */
 
     _Atomic unsigned requests, ranges; /* that came; that were answered with a part */
     _Atomic uint64_t sent;             /* bytes of bodies */
