@@ -150,24 +150,41 @@ static void mostly_valid_messages(void **state)
     fake_viewer_close(&other);
 }
 
-/* Requests outside the screen, and of nothing, do no harm. */
+/* Requests outside the screen, and of nothing, do no harm, whatever the encoding. */
 static void odd_requests(void **state)
 {
     static const uint8_t requests[][10] = {{3, 0, 255, 255, 255, 255, 255, 255, 255, 255},
                                            {3, 0, 2, 127, 1, 223, 255, 255, 255, 255},
+                                           {3, 0, 0, 0, 0, 0, 0, 0, 0, 0},
                                            {3, 1, 0, 0, 0, 0, 0, 0, 0, 0},
-                                           {3, 0, 2, 128, 1, 224, 0, 1, 0, 1}};
-    struct fake_viewer viewer;
+                                           {3, 0, 2, 128, 1, 224, 0, 1, 0, 1},
+                                           {3, 0, 2, 128, 0, 0, 0, 1, 1, 224},
+                                           {3, 0, 0, 0, 1, 224, 2, 128, 0, 1},
+                                           {3, 0, 0, 5, 0, 5, 0, 0, 0, 9},
+                                           {3, 0, 0, 5, 0, 5, 0, 9, 0, 0}};
+    static const int32_t encodings[] = {RAW, 2, 4, 5, 6, TIGHT, 9, ZRLE, 17};
+    unsigned keys = 0;
 
     (void)state;
     fake_display_mode(fake, 640, 480, 640, 0);
-    fake_rfb_join(&viewer);
-    for (size_t n = 0; n < ARRAY_SIZE(requests); n++)
-        fake_viewer_put(&viewer, requests[n], 10);
-    fake_viewer_request(&viewer, false);
-    for (uint64_t area = 0; area < 640 * 480; area = MAX(area, viewer.area))
-        fake_viewer_update(&viewer);
-    fake_viewer_close(&viewer);
+    for (size_t encoding = 0; encoding < ARRAY_SIZE(encodings); encoding++) {
+        struct fake_viewer viewer;
+        uint8_t byte;
+
+        fake_rfb_join(&viewer);
+        FAKE_VIEWER_ENCODINGS(&viewer, encodings[encoding]);
+        for (size_t n = 0; n < ARRAY_SIZE(requests); n++) {
+            fake_viewer_put(&viewer, requests[n], 10);
+            fake_viewer_key(&viewer, 'a', n % 2 == 0); /* once it is there, the request has been looked at */
+            fake_rfb_wait_events(++keys);
+        }
+        fake_viewer_key(&viewer, 'a', false);
+        fake_rfb_wait_events(++keys);
+        fake_viewer_request(&viewer, false);
+        assert_int_equal(recv(viewer.fd, &byte, 1, MSG_PEEK), 1); /* it is answered */
+        fake_viewer_close(&viewer);
+        fake_rfb_wait_viewers(0);
+    }
 }
 
 static void no_more_viewers_than_allowed(void **state)

@@ -78,6 +78,13 @@ static void parse_whole(const uint8_t *data, struct rfb_message *message)
     case SET_ENCODINGS:
         parse_encodings(data, message);
         break;
+    case UPDATE_REQUEST:
+        message->kind = RFB_MESSAGE_UPDATE_REQUEST;
+        message->x = get_be16(data + 2);
+        message->y = get_be16(data + 4);
+        message->width = get_be16(data + 6);
+        message->height = get_be16(data + 8);
+        break;
     case KEY_EVENT:
         message->kind = RFB_MESSAGE_KEY;
         message->down = data[1];

@@ -23,7 +23,9 @@ enum rfb_message_kind {
     RFB_MESSAGE_POINTER,
     RFB_MESSAGE_CUT_TEXT,      /* the head is whole; skip more bytes follow that nobody wants */
     RFB_MESSAGE_SET_ENCODINGS, /* as RFB_MESSAGE_LIBRARY, with extended_keys and extended_buttons */
-    RFB_MESSAGE_REFUSED        /* not served, malformed or beyond its bounds */
+    /* The same, for a rectangle: the library divides by what is left of its sides on the screen. */
+    RFB_MESSAGE_UPDATE_REQUEST,
+    RFB_MESSAGE_REFUSED /* not served, malformed or beyond its bounds */
 };
 
 struct rfb_message {
@@ -33,7 +35,7 @@ struct rfb_message {
     bool extended_keys, extended_buttons; /* among the encodings: the pseudo-encodings -258 and -316 */
     bool down;
     uint32_t keysym, scan_code;
-    uint16_t x, y, buttons;
+    uint16_t x, y, width, height, buttons;
 };
 
 /* data: what has arrived, at most RFB_MESSAGE_MAX bytes of it. extended_buttons: a pointer event may have two bytes of

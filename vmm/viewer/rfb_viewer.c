@@ -200,12 +200,21 @@ static bool drop(struct viewer *viewer, size_t length)
     return got > 0;
 }
 
+static bool is_empty(const struct rfb_message *request, const rfbScreenInfoPtr lib)
+{
+    return !request->width || !request->height || request->x >= lib->width || request->y >= lib->height;
+}
+
 /* false: the peer is to leave. */
 static bool serve(struct viewer *viewer, const struct rfb_message *message)
 {
     const struct screen_picture *picture = viewer->picture;
 
     switch (message->kind) {
+    case RFB_MESSAGE_UPDATE_REQUEST:
+        if (is_empty(message, viewer->options->lib))
+            return drop(viewer, message->length);
+        /* fall through */
     case RFB_MESSAGE_LIBRARY:
         rfbProcessClientMessage(viewer->client);
         return viewer->client->sock >= 0;
