@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "casement/bytes.h"
+#include "casement/file.h"
 #include "casement/firmware.h"
 #include "casement/log.h"
 
@@ -255,27 +256,11 @@ static int copy_file(int from, int to)
 {
     uint8_t buffer[65536];
     ssize_t count;
+    int failed = 0;
 
-    while ((count = read(from, buffer, sizeof buffer)) > 0)
-        for (ssize_t done = 0, now; done < count; done += now)
-            if ((now = write(to, buffer + done, (size_t)(count - done))) < 0)
-                return -errno;
-    return count < 0 ? -errno : fsync(to) < 0 ? -errno : 0;
-}
-
-/* A new file is there after a power failure only when its folder is on the disk as well. */
-static void sync_folder(const char *path)
-{
-    char folder[4096];
-    const char *slash = strrchr(path, '/');
-    int fd;
-
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path + 1) : 1, slash ? path : ".");
-    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    fsync(fd);
-    close(fd);
+    while (failed == 0 && (count = read(from, buffer, sizeof buffer)) != 0)
+        failed = count < 0 ? -errno : file_write(to, buffer, (size_t)count);
+    return failed == 0 && fsync(to) < 0 ? -errno : failed;
 }
 
 /* Code and variables fill a chip of 4 MiB, or of 2 MiB in old releases. */
@@ -344,7 +329,7 @@ static int make_vars(const struct flash *flash, const struct flash_options *opti
     }
     close(from);
     if (failed == 0)
-        sync_folder(options->vars_path);
+        file_sync_folder(options->vars_path);
     return failed < 0
                ? error_set(error, -failed, "--vars %s: cannot be made: %s; name a file in a folder that is writable",
                            options->vars_path, strerror(-failed))

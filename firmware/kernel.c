@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "casement/bytes.h"
+#include "casement/file.h"
 #include "casement/firmware.h"
 
 #define PAGE_TABLES 0x1000 /* PML4, PDPT, four page directories: 4 GiB */
@@ -73,18 +74,7 @@ static int open_image(struct image *image, const char *option, const char *path,
 /* Straight from the file into guest RAM. */
 static int load(const struct image *image, uint64_t offset, uint8_t *to, uint64_t length)
 {
-    while (length) {
-        ssize_t count = pread(image->fd, to, length, (off_t)offset);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count <= 0)
-            return count < 0 ? -errno : -EIO;
-        to += count;
-        offset += (uint64_t)count;
-        length -= (uint64_t)count;
-    }
-    return 0;
+    return file_read_at(image->fd, to, length, offset);
 }
 
 static int check_kernel(struct image *kernel, struct error *error)

@@ -7,6 +7,7 @@
 
 #include "casement/block.h"
 #include "casement/bytes.h"
+#include "casement/file.h"
 #include "casement/log.h"
 #include "qcow2.h"
 
@@ -40,20 +41,7 @@ int qcow2_read(const struct qcow2 *q, void *to, uint64_t length, uint64_t offset
 
 int qcow2_write(const struct qcow2 *q, const void *from, uint64_t length, uint64_t offset)
 {
-    const uint8_t *at = from;
-
-    while (length) {
-        ssize_t count = pwrite(q->fd, at, length, (off_t)offset);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count <= 0)
-            return count < 0 ? -errno : -EIO;
-        at += count;
-        offset += (uint64_t)count;
-        length -= (uint64_t)count;
-    }
-    return 0;
+    return file_write_at(q->fd, from, length, offset);
 }
 
 int qcow2_sync(const struct qcow2 *q)

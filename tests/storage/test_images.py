@@ -30,7 +30,7 @@ def build(folder, name, *flags):
     """The driver, linked with the block layer."""
     path = folder / name
     sources = [HERE / "driver.c", *sorted((TREE / "devices" / "block").glob("*.c")),
-               *(TREE / "vmm" / f"{name}.c" for name in ("loop", "log", "error"))]
+               *(TREE / "vmm" / f"{name}.c" for name in ("loop", "log", "error", "file"))]
     subprocess.run([os.environ.get("CC", "cc"), "-std=c17", "-O2", "-g", "-pthread", "-fno-strict-aliasing", "-D_GNU_SOURCE",
                     "-D_FILE_OFFSET_BITS=64", f"-I{TREE / 'include'}", *flags, "-o", path, *sources, "-luring", "-lz"], check=True)
     return path

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "casement/bytes.h"
+#include "casement/file.h"
 #include "disc_library.h"
 #include "disc_private.h"
 
@@ -118,21 +119,12 @@ static off_t source_size(IsoStream *stream)
     return (off_t)((struct source *)stream->data)->node->size;
 }
 
-static int read_all(const struct source *source, uint8_t *to, size_t length)
+static int read_source(const struct source *source, uint8_t *to, size_t length)
 {
     const struct disc_node *node = source->node;
 
-    for (size_t done = 0; done < length;) {
-        uint64_t at = source->at + done + (node->from ? 0 : node->offset);
-        ssize_t count = pread(node->from ? source->fd : node->origin->fd, to + done, length - done, (off_t)at);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count <= 0)
-            return count < 0 ? -errno : -EIO;
-        done += (size_t)count;
-    }
-    return 0;
+    return node->from ? file_read_at(source->fd, to, length, source->at)
+                      : file_read_at(node->origin->fd, to, length, node->offset + source->at);
 }
 
 static int source_read(IsoStream *stream, void *to, size_t count)
@@ -144,7 +136,7 @@ static int source_read(IsoStream *stream, void *to, size_t count)
     int failed = 0;
 
     if (node->origin)
-        failed = read_all(source, to, length);
+        failed = read_source(source, to, length);
     else if (node->bytes)
         memcpy(to, node->bytes + source->at, length);
     else
@@ -312,21 +304,6 @@ static int start(struct making *making, IsoImage *image, struct burn_source **bl
     return result < 0 ? disc_library_failed(result, "answer disc", making->error) : 0;
 }
 
-static int write_all(int fd, const uint8_t *from, size_t length)
-{
-    while (length) {
-        ssize_t count = write(fd, from, length);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count <= 0)
-            return count < 0 ? -errno : -EIO;
-        from += count;
-        length -= (size_t)count;
-    }
-    return 0;
-}
-
 static int copy_blocks(struct making *making, struct burn_source *blocks, int fd)
 {
     off_t size = blocks->get_size(blocks), at = 0;
@@ -334,7 +311,7 @@ static int copy_blocks(struct making *making, struct burn_source *blocks, int fd
     int failed = 0;
 
     while (at < size && failed == 0 && blocks->read_xt(blocks, block, BLOCK) == (int)BLOCK) {
-        failed = write_all(fd, block, BLOCK);
+        failed = file_write(fd, block, BLOCK);
         at += BLOCK;
     }
     explicit_bzero(block, sizeof block);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "casement/bytes.h"
+#include "casement/file.h"
 #include "casement/loop.h"
 #include "fetch_pieces.h"
 
@@ -391,18 +392,6 @@ void pieces_forget(struct pieces *pieces)
     pieces->version = (struct fetch_version){"", ""};
 }
 
-static int sync_folder(const struct pieces *pieces)
-{
-    char *copy = strdup(pieces->path);
-    int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    int failed = fd < 0 || fsync(fd) < 0 ? -errno : 0;
-
-    if (fd >= 0)
-        close(fd);
-    free(copy);
-    return failed;
-}
-
 int pieces_begin(struct pieces *pieces, uint64_t size, const struct fetch_version *version, struct error *error)
 {
     int failed = pieces_check_space(pieces, size, error);
@@ -424,25 +413,9 @@ int pieces_begin(struct pieces *pieces, uint64_t size, const struct fetch_versio
     if (failed == 0)
         failed = write_state(pieces);
     if (failed == 0)
-        failed = sync_folder(pieces);
+        failed = file_sync_folder(pieces->path);
     pieces->committed_ns = clock_ns();
     return failed < 0 ? cannot(pieces->state, "written", -failed, error) : 0;
-}
-
-static int write_whole(int fd, const uint8_t *data, uint64_t length, uint64_t offset)
-{
-    while (length) {
-        ssize_t count = pwrite(fd, data, length, (off_t)offset);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count <= 0)
-            return count < 0 ? -errno : -EIO;
-        data += count;
-        offset += (uint64_t)count;
-        length -= (uint64_t)count;
-    }
-    return 0;
 }
 
 int pieces_write(struct pieces *pieces, const void *data, uint64_t length, uint64_t offset)
@@ -455,7 +428,7 @@ int pieces_write(struct pieces *pieces, const void *data, uint64_t length, uint6
 
         if (inside <= *filled && inside + now > *filled) {
             uint64_t known = *filled - inside;
-            int failed = write_whole(pieces->part_fd, from + known, now - known, offset + known);
+            int failed = file_write_at(pieces->part_fd, from + known, now - known, offset + known);
 
             if (failed < 0)
                 return failed;
@@ -509,7 +482,7 @@ int pieces_finish(struct pieces *pieces, struct error *error)
         return cannot(pieces->path, "made", -failed, error);
     /* A state that is left over names a file that is not there, and counts as nothing. */
     unlink(pieces->state);
-    failed = sync_folder(pieces);
+    failed = file_sync_folder(pieces->path);
     return failed < 0 ? cannot(pieces->path, "made", -failed, error) : 0;
 }
 

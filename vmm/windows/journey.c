@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "casement/bytes.h"
+#include "casement/file.h"
 #include "journey.h"
 
 #define NAME "journey.json"
@@ -129,24 +130,14 @@ static int parse(const char *folder, const char *text, size_t length, struct jou
 static ssize_t read_file(int fd, char *text, size_t size)
 {
     struct stat info;
-    size_t length = 0;
+    int failed;
 
     if (fstat(fd, &info) < 0)
         return -errno;
-    if (!S_ISREG(info.st_mode))
+    if (!S_ISREG(info.st_mode) || info.st_size >= (off_t)size)
         return -EILSEQ;
-    while (length < size) {
-        ssize_t count = read(fd, text + length, size - length);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return -errno;
-        if (count == 0)
-            return (ssize_t)length;
-        length += (size_t)count;
-    }
-    return -EILSEQ;
+    failed = file_read_at(fd, text, (uint64_t)info.st_size, 0);
+    return failed < 0 ? failed : info.st_size;
 }
 
 static int open_folder(const char *folder, struct error *error)
@@ -202,21 +193,11 @@ static char *make_text(const struct journey *journey, const char **wrong)
 
 static int write_file(int at, const char *text)
 {
-    int fd = openat(at, NAME ".new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600), failed = 0;
-    size_t left = strlen(text);
+    int fd = openat(at, NAME ".new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600), failed;
 
     if (fd < 0)
         return -errno;
-    while (left && failed == 0) {
-        ssize_t count = write(fd, text, left);
-
-        if (count < 0 && errno != EINTR)
-            failed = -errno;
-        if (count <= 0)
-            continue;
-        text += count;
-        left -= (size_t)count;
-    }
+    failed = file_write(fd, text, strlen(text));
     if (failed == 0 && fsync(fd) < 0)
         failed = -errno;
     close(fd);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "casement/bytes.h"
+#include "casement/file.h"
 #include "iso9660.h"
 #include "medium_parts.h"
 #include "udf.h"
@@ -50,20 +51,8 @@ int medium_source_read(const struct medium_source *source, void *to, size_t leng
 static int read_image(void *opaque, void *to, size_t length, uint64_t offset)
 {
     const struct volume *volume = opaque;
-    uint8_t *out = to;
 
-    while (length) {
-        ssize_t count = pread(volume->fd, out, length, (off_t)offset);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count <= 0)
-            return count < 0 ? -errno : -EIO; /* it has become shorter */
-        out += count;
-        offset += (uint64_t)count;
-        length -= (size_t)count;
-    }
-    return 0;
+    return file_read_at(volume->fd, to, length, offset);
 }
 
 static int open_image(struct volume *volume, const char *path, struct error *error)
