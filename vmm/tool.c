@@ -2,12 +2,19 @@
 #include <errno.h>
 #include <string.h>
 
+#include "casement/bytes.h"
 #include "tool.h"
 
 int tool_fail(const struct tool_call *call, int failed)
 {
+    /* Of the host, the network, or whoever stopped it; what was asked for is right. */
+    static const int failures[] = {EIO, ENOSPC, ETIMEDOUT, EREMOTEIO, EPROTO, ECANCELED, ENOMEM};
+
     fprintf(stderr, "casement: %s: %s\n", call->tool->name, call->error.text);
-    return failed == -EIO || failed == -ENOSPC ? TOOL_FAILED : TOOL_REFUSED;
+    for (size_t n = 0; n < ARRAY_SIZE(failures); n++)
+        if (failed == -failures[n])
+            return TOOL_FAILED;
+    return TOOL_REFUSED;
 }
 
 static void help(const struct tool *tool, FILE *out)

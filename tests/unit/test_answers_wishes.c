@@ -191,6 +191,7 @@ static void add(struct medium *medium, unsigned build, const char *edition, cons
     snprintf(image->edition, sizeof image->edition, "%s", edition);
     snprintf(image->installation_type, sizeof image->installation_type, "%s", type);
     snprintf(image->language, sizeof image->language, "%s", language);
+    image->evaluation = medium_image_says_evaluation(image);
 }
 
 static void consumer(struct medium *medium)

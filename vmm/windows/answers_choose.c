@@ -64,7 +64,7 @@ static bool is_edition(const struct medium_image *image, const char *edition, si
 
 const char *answers_generic_key(const struct medium_image *image)
 {
-    if (answers_image_is_evaluation(image))
+    if (image->evaluation)
         return NULL;
     for (size_t n = 0; n < ARRAY_SIZE(generic_keys); n++)
         if (image->build >= generic_keys[n].build &&
@@ -106,14 +106,14 @@ static unsigned rank(const struct medium_image *image)
     for (unsigned n = 0; n < ARRAY_SIZE(preferences); n++)
         if (is_edition(image, preferences[n], strlen(preferences[n])))
             place = n;
-    return place + (answers_image_is_core(image) ? CORE_RANK : 0);
+    return place + (medium_image_is_core(image) ? CORE_RANK : 0);
 }
 
 /* What Setup can put on this machine: not the images of its own that some media have. */
 static bool installable(const struct medium_image *image)
 {
     return image->architecture == MEDIUM_AMD64 && image->build >= BUILD_WINDOWS_10 && image->edition[0] &&
-           (answers_image_is_server(image) || !strcasecmp(image->installation_type, "Client"));
+           (medium_image_is_server(image) || !strcasecmp(image->installation_type, "Client"));
 }
 
 static bool in_language(const struct answers *answers, const struct medium_image *image)
@@ -143,17 +143,16 @@ static unsigned rank_by_name(const struct medium_image *image, const char *name)
             continue;
         for (unsigned e = 0; e < ARRAY_SIZE(usual->editions) && usual->editions[e]; e++)
             if (is_edition(image, usual->editions[e], strlen(usual->editions[e])))
-                return usual->core && !answers_image_is_core(image) ? NO_RANK : e * UNKNOWN_RANK + rank(image);
+                return usual->core && !medium_image_is_core(image) ? NO_RANK : e * UNKNOWN_RANK + rank(image);
         return NO_RANK;
     }
-    if (!strcasecmp(name, "core") && answers_image_is_core(image))
+    if (!strcasecmp(name, "core") && medium_image_is_core(image))
         return rank(image);
-    if (!is_edition(image, name, bare_length(name)) || (core && !answers_image_is_core(image)))
+    if (!is_edition(image, name, bare_length(name)) || (core && !medium_image_is_core(image)))
         return NO_RANK;
     return rank(image);
 }
 
-/* A medium's names move no cursor and break no line. */
 static void list(const struct medium *medium, char *text, size_t size)
 {
     size_t length = 0;
@@ -164,11 +163,9 @@ static void list(const struct medium *medium, char *text, size_t size)
 
         if (installable(image))
             length += (size_t)snprintf(text + length, size - length, "%s%s%s%s%s", length ? ", " : "", image->edition,
-                                       answers_image_is_core(image) ? " (core)" : "", image->language[0] ? " in " : "",
+                                       medium_image_is_core(image) ? " (core)" : "", image->language[0] ? " in " : "",
                                        image->language);
     }
-    for (char *at = text; *at; at++)
-        *at = (unsigned char)*at < ' ' || *at == 0x7F ? '?' : *at;
 }
 
 static int none(const struct answers *answers, const struct medium *medium, bool other_language, struct error *error)

@@ -6,10 +6,6 @@
 #include "locales.h"
 #include "xml.h"
 
-/* The first builds of what they name. */
-enum { BUILD_WINDOWS_10 = 10240, BUILD_SERVER_2019 = 17763, BUILD_SERVER_2022 = 20348, BUILD_WINDOWS_11 = 22000 };
-enum { BUILD_SERVER_2025 = 26100 };
-
 struct answer_plan {
     const struct answers *answers;
     const struct medium_image *image;
@@ -21,9 +17,6 @@ struct answer_plan {
 };
 void answers_plan(struct answer_plan *plan, const struct answers *answers, const struct medium_image *image);
 
-bool answers_image_is_server(const struct medium_image *image);
-bool answers_image_is_core(const struct medium_image *image);
-bool answers_image_is_evaluation(const struct medium_image *image);
 /* LLLL:KKKKKKKK? */
 bool answers_is_keyboard_id(const char *text);
 

@@ -7,22 +7,6 @@
 
 #include "answers_private.h"
 
-bool answers_image_is_server(const struct medium_image *image)
-{
-    return !strncasecmp(image->installation_type, "Server", 6);
-}
-
-bool answers_image_is_core(const struct medium_image *image)
-{
-    return !strcasecmp(image->installation_type, "Server Core") ||
-           (answers_image_is_server(image) && strcasestr(image->edition, "Cor"));
-}
-
-bool answers_image_is_evaluation(const struct medium_image *image)
-{
-    return image->evaluation || strcasestr(image->edition, "Eval");
-}
-
 static const char *tag_of(const char *text, const char *fallback)
 {
     const struct locale *locale = text ? locale_find(text) : NULL;
@@ -34,7 +18,7 @@ void answers_plan(struct answer_plan *plan, const struct answers *answers, const
 {
     const struct locale *region, *keyboard;
 
-    *plan = (struct answer_plan){.answers = answers, .image = image, .server = answers_image_is_server(image)};
+    *plan = (struct answer_plan){.answers = answers, .image = image, .server = medium_image_is_server(image)};
     plan->windows11 = !plan->server && image->build >= BUILD_WINDOWS_11;
     plan->user = answers->user ? answers->user : "Docker";
     plan->password = answers->password ? answers->password : "admin";

@@ -10,9 +10,10 @@
 #include "medium.h"
 
 struct catalogue_entry {
-    const char *id;      /* win11x64-enterprise-eval, also what names its file */
-    const char *name;    /* for people: Windows 11 Enterprise (evaluation) */
-    const char *edition; /* the EDITIONID to choose when the medium has several; NULL: the best */
+    const char *id;         /* win11x64-enterprise-eval, also what names its file */
+    const char *short_name; /* 11e */
+    const char *name;       /* for people: Windows 11 Enterprise (evaluation) */
+    const char *edition;    /* the EDITIONID to choose when the medium has several; NULL: the best */
     /* The static link; NULL: there is none. English. */
     const char *url, *sha256;
     uint64_t size;
@@ -30,8 +31,6 @@ struct catalogue_entry {
 const struct catalogue_entry *catalogue_find(const char *name, struct error *error);
 /* The index-th; NULL behind the last. */
 const struct catalogue_entry *catalogue_at(unsigned index);
-/* The short names of an entry, "11e"; NULL behind the last. */
-const char *catalogue_short_name(const struct catalogue_entry *entry, unsigned index);
 
 /*
  * The link to fetch for a language (en-US): the static one where it fits, else one found on the Evaluation Center's

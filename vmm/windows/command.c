@@ -33,12 +33,9 @@ static int list(struct tool_call *call)
 {
     const struct catalogue_entry *entry;
 
-    for (unsigned n = 0; (entry = catalogue_at(n)); n++) {
-        const char *name = catalogue_short_name(entry, 0);
-
-        fprintf(call->out, "%-5s %-44s %s\n", name ? name : "", entry->name,
+    for (unsigned n = 0; (entry = catalogue_at(n)); n++)
+        fprintf(call->out, "%-5s %-44s %s\n", entry->short_name, entry->name,
                 entry->url ? "can be fetched" : entry->page);
-    }
     return TOOL_GOOD;
 }
 
@@ -162,7 +159,6 @@ static int find_link(struct tool_call *call, const char *place, char **link, str
     const struct catalogue_entry *entry;
 
     if (strstr(word, "://")) {
-        options->minimum = LEAST_MEDIUM;
         *link = strdup(word);
         return *link ? 0 : error_set(&call->error, ENOMEM, "%s: out of memory", word);
     }
@@ -222,7 +218,7 @@ static const char notes[] =
     "  --language TAG    fetch: en-US (the default), de-DE, ...: of evaluations, as their page has them\n"
     "  --sha256 DIGEST   fetch: what it must be; of the systems of the list in English it is known\n"
     "  --json            identify: as JSON\n\n"
-    "The exit status is 0, or 1 when the host failed, 2 when it was refused.\n";
+    "The exit status is 0, or 1 when the host or the network failed, 2 when it was refused.\n";
 
 int windows_main(int count, char **arguments, FILE *out)
 {

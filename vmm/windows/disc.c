@@ -1,6 +1,5 @@
 /* The answer disc's tree (see disc.h): names that Joliet and Windows can have, and files in memory. */
 #include <errno.h>
-#include <iconv.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 
 #include "casement/bytes.h"
+#include "casement/utf8.h"
 #include "disc_private.h"
 
 #define NAME_UNITS 64U  /* Joliet Specification, "Allowed Identifier Lengths" */
@@ -31,38 +31,26 @@ const char *disc_node_path(const struct disc_node *node, char path[DISC_PATH])
     return path + at;
 }
 
-/* The UTF-16 units of a name, or -EILSEQ, or -ENAMETOOLONG. */
+/* How many UTF-16 units it takes; -EILSEQ: it is not UTF-8. */
 static int count_units(const char *name)
 {
-    char out[2 * NAME_UNITS], *to = out, *from = (char *)name;
-    size_t left = strlen(name), space = sizeof out, result;
-    iconv_t handle = iconv_open("UTF-16BE", "UTF-8");
-    int failed;
+    int units = 0;
 
-    if (handle == (iconv_t)-1) /* NOLINT(performance-no-int-to-ptr): so POSIX has it */
-        return -errno;
-    result = iconv(handle, &from, &left, &to, &space);
-    failed = result == (size_t)-1 ? errno : 0;
-    iconv_close(handle);
-    if (failed)
-        return failed == E2BIG ? -ENAMETOOLONG : -EILSEQ;
-    return (int)((sizeof out - space) / 2);
+    for (uint32_t code = utf8_next(&name); code; code = utf8_next(&name)) {
+        if (code == UTF8_BAD)
+            return -EILSEQ;
+        units += code > 0xFFFF ? 2 : 1;
+    }
+    return units;
 }
 
 static int bad_name(const struct disc_node *parent, const char *name, int err, const char *reason, struct error *error)
 {
     char path[DISC_PATH];
     const char *folder = disc_node_path(parent, path);
-    char shown[128];
-    size_t length = 0;
 
-    /* A name out of a file system moves no cursor. */
-    for (; length < sizeof shown - 1 && name[length]; length++)
-        shown[length] = (unsigned char)name[length] < ' ' || name[length] == 0x7F ? '?' : name[length];
-    shown[length] = 0;
-    error_set(error, err, "answer disc: %.200s%s%s: %s; rename it or leave it out", folder, *folder ? "/" : "", shown,
-              reason);
-    return -err;
+    return error_set(error, err, "answer disc: %.200s%s%.127s: %s; rename it or leave it out", folder,
+                     *folder ? "/" : "", name, reason);
 }
 
 static int check_name(const struct disc_node *parent, const char *name, struct error *error)
@@ -81,13 +69,11 @@ static int check_name(const struct disc_node *parent, const char *name, struct e
     if (name[length - 1] == '.' || name[length - 1] == ' ')
         return bad_name(parent, name, EINVAL, "ends in a dot or a space, which Windows does not find", error);
     units = count_units(name);
-    if (units == -ENAMETOOLONG)
+    if (units > (int)NAME_UNITS)
         return bad_name(parent, name, ENAMETOOLONG, "longer than the 64 characters that a name on a disc can have",
                         error);
     if (units == -EILSEQ)
         return bad_name(parent, name, EINVAL, "a name that is not UTF-8", error);
-    if (units < 0)
-        return bad_name(parent, name, -units, "the C library does not know UTF-16 here", error);
     if (parent->units + (unsigned)units > PATH_UNITS)
         return bad_name(parent, name, ENAMETOOLONG, "its path has more than 240 characters", error);
     return units;

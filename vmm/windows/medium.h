@@ -27,7 +27,7 @@ struct medium_image {
     enum medium_architecture architecture;
     unsigned major, minor, build, revision;
     char language[32]; /* LANGUAGES/DEFAULT, such as en-US */
-    bool evaluation;
+    bool evaluation;   /* medium_image_says_evaluation() */
 };
 
 struct medium {
@@ -58,5 +58,21 @@ struct medium_source {
     const char *name;
 };
 int medium_read_wim(const struct medium_source *source, struct medium *medium, struct error *error);
+
+/* The first builds of the systems that they name. */
+enum {
+    BUILD_WINDOWS_10 = 10240,
+    BUILD_SERVER_2016 = 14393,
+    BUILD_SERVER_2019 = 17763,
+    BUILD_SERVER_2022 = 20348,
+    BUILD_WINDOWS_11 = 22000,
+    BUILD_SERVER_2025 = 26100,
+};
+/* With a desktop or without one. */
+bool medium_image_is_server(const struct medium_image *image);
+/* Without one. */
+bool medium_image_is_core(const struct medium_image *image);
+/* Does its edition or a name of it say that it is an evaluation? */
+bool medium_image_says_evaluation(const struct medium_image *image);
 
 #endif

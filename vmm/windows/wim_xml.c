@@ -106,14 +106,6 @@ static void begin_image(struct reader *reader, const char **attributes)
              reader->source->name, index);
 }
 
-static bool is_evaluation(const struct medium_image *image)
-{
-    size_t length = strlen(image->edition);
-
-    return (length >= 4 && !strcasecmp(image->edition + length - 4, "Eval")) || strcasestr(image->name, "evaluation") ||
-           strcasestr(image->display_name, "evaluation");
-}
-
 /* An ESD also has what a medium is made of: a file tree, Windows PE and Setup. */
 static bool is_for_installing(const struct reader *reader)
 {
@@ -136,7 +128,7 @@ static void end_image(struct reader *reader)
         STOP(reader, EFBIG, "%s: has more than %u images; " MEDIUM_OTHER, reader->source->name, MEDIUM_IMAGES);
         return;
     }
-    reader->image.evaluation = is_evaluation(&reader->image);
+    reader->image.evaluation = medium_image_says_evaluation(&reader->image);
     medium->images[medium->image_count++] = reader->image;
 }
 
