@@ -4,6 +4,8 @@
 #ifndef CASEMENT_TESTS_FAKE_H
 #define CASEMENT_TESTS_FAKE_H
 
+#include <stddef.h>
+
 #include "casement/board.h"
 
 #define FAKE_SLOTS 32

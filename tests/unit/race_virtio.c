@@ -13,16 +13,8 @@
 #include "casement/pci.h"
 #include "casement/virtio.h"
 #include "cmocka_all.h"
-#include "fake.h"
+#include "fake_virtio.h"
 
-#define SLOT 5
-#define DEVFN (SLOT << 3)
-#define COMMON UINT64_C(0xE000000000)
-#define NOTIFY (COMMON + 0x3000)
-#define STATUS 20
-#define DESC 0x10000
-#define AVAIL 0x20000
-#define USED 0x30000
 #define DATA 0x100000
 #define SIZE 256
 #define RESETS 600
@@ -43,43 +35,27 @@ static uint16_t *word(uint64_t at)
 
 static uint16_t used(void)
 {
-    return __atomic_load_n(word(USED + 2), __ATOMIC_ACQUIRE);
+    return __atomic_load_n(word(VIRTIO_USED + 2), __ATOMIC_ACQUIRE);
 }
 
 /* As far ahead as a driver may be. Every chain is answered at once: it has no header. */
 static void *produce(void *opaque)
 {
     while (!atomic_load(&ended))
-        __atomic_store_n(word(AVAIL + 2), (uint16_t)(used() + SIZE), __ATOMIC_RELEASE);
+        __atomic_store_n(word(VIRTIO_AVAIL + 2), (uint16_t)(used() + SIZE), __ATOMIC_RELEASE);
     return opaque;
-}
-
-static void start_device(void)
-{
-    put(COMMON + STATUS, 1, 1);
-    put(COMMON + STATUS, 1, 3);
-    put(COMMON + 8, 4, 1);
-    put(COMMON + 12, 4, 1);
-    put(COMMON + STATUS, 1, 11);
-    put(COMMON + 22, 2, 0);
-    put(COMMON + 24, 2, SIZE);
-    put(COMMON + 32, 8, DESC);
-    put(COMMON + 40, 8, AVAIL);
-    put(COMMON + 48, 8, USED);
-    put(COMMON + 28, 2, 1);
-    put(COMMON + STATUS, 1, 15);
 }
 
 /* Descriptor n and the ring's entry n: one byte that the device may write. */
 static void fill_rings(void)
 {
     for (unsigned n = 0; n < SIZE; n++) {
-        uint8_t *descriptor = memory_at(fake->board.memory, DESC + n * 16, 16);
+        uint8_t *descriptor = memory_at(fake->board.memory, VIRTIO_DESC + n * 16, 16);
 
         put_le64(descriptor, DATA + n);
         put_le32(descriptor + 8, 1);
         put_le16(descriptor + 12, 2);
-        *word(AVAIL + 4 + n * 2) = (uint16_t)n;
+        *word(VIRTIO_AVAIL + 4 + n * 2) = (uint16_t)n;
     }
 }
 
@@ -101,7 +77,7 @@ static struct block *open_disk(char *path)
 static void resets_and_a_producer(void **state)
 {
     char path[] = "build/race-virtio-XXXXXX";
-    struct virtio_block_options device = {.queues = 1, .slot = SLOT};
+    struct virtio_block_options device = {.queues = 1, .slot = VIRTIO_SLOT};
     struct error error = {""};
     unsigned rounds = 0;
     int64_t end = clock_ns() + SECONDS * INT64_C(1000000000);
@@ -112,22 +88,20 @@ static void resets_and_a_producer(void **state)
     assert_int_equal(pci_bus_create(&fake->board, &fake->board.pci), 0);
     device.block = open_disk(path);
     assert_int_equal(virtio_block_create(&fake->board, &device, &error), 0);
-    fake_config_write(fake, DEVFN, 0x20, 4, (uint32_t)COMMON);
-    fake_config_write(fake, DEVFN, 0x24, 4, COMMON >> 32);
-    fake_config_write(fake, DEVFN, 0x04, 2, 6);
+    fake_virtio_place(fake);
     fill_rings();
     assert_int_equal(pthread_create(&producer, NULL, produce, NULL), 0);
     for (unsigned n = 0; n < RESETS && clock_ns() < end; n++) {
         uint8_t *data = memory_at(fake->board.memory, DATA, SIZE);
 
-        __atomic_store_n(word(USED + 2), 0, __ATOMIC_RELEASE);
-        start_device();
+        __atomic_store_n(word(VIRTIO_USED + 2), 0, __ATOMIC_RELEASE);
+        fake_virtio_start(fake, SIZE);
         for (unsigned tries = 0; tries < 100 && used() < (n % 8) * SIZE; tries++) {
-            put(NOTIFY, 2, 0);
+            put(VIRTIO_NOTIFY, 2, 0);
             usleep(20);
         }
         rounds += used() / SIZE;
-        put(COMMON + STATUS, 1, 0);
+        put(VIRTIO_STATUS, 1, 0);
         memset(data, 0x77, SIZE); /* the driver's again: a race with any late answer */
     }
     atomic_store(&ended, true);

@@ -8,17 +8,9 @@
 #include "casement/pci.h"
 #include "casement/virtio.h"
 #include "cmocka_all.h"
-#include "fake.h"
 #include "fake_resets.h"
+#include "fake_virtio.h"
 
-#define SLOT 5
-#define DEVFN (SLOT << 3)
-#define COMMON UINT64_C(0xE000000000)
-#define NOTIFY (COMMON + 0x3000)
-#define STATUS (COMMON + 20)
-#define DESC 0x10000U
-#define AVAIL 0x20000U
-#define USED 0x30000U
 #define HEADERS 0x40000U /* 32 bytes a slot: header, status at 16 */
 #define DATA 0x100000U
 #define ENTRIES 64U
@@ -46,21 +38,10 @@ static void start(void *opaque)
 {
     struct guest *guest = opaque;
 
-    memset(ram(guest, AVAIL, 0x1000), 0, 0x1000);
-    memset(ram(guest, USED, 0x1000), 0, 0x1000);
+    memset(ram(guest, VIRTIO_AVAIL, 0x1000), 0, 0x1000);
+    memset(ram(guest, VIRTIO_USED, 0x1000), 0, 0x1000);
     guest->available = guest->used = 0;
-    put(guest, STATUS, 1, 1);
-    put(guest, STATUS, 1, 3);
-    put(guest, COMMON + 8, 4, 1);
-    put(guest, COMMON + 12, 4, 1); /* VIRTIO_F_VERSION_1 alone */
-    put(guest, STATUS, 1, 11);
-    put(guest, COMMON + 22, 2, 0);
-    put(guest, COMMON + 24, 2, ENTRIES);
-    put(guest, COMMON + 32, 8, DESC);
-    put(guest, COMMON + 40, 8, AVAIL);
-    put(guest, COMMON + 48, 8, USED);
-    put(guest, COMMON + 28, 2, 1);
-    put(guest, STATUS, 1, 15);
+    fake_virtio_start(guest->fake, ENTRIES);
 }
 
 static uint8_t *buffer(void *opaque, unsigned slot)
@@ -70,7 +51,7 @@ static uint8_t *buffer(void *opaque, unsigned slot)
 
 static void describe(struct guest *guest, unsigned n, uint64_t at, uint32_t length, unsigned flags)
 {
-    uint8_t *descriptor = ram(guest, DESC + n * 16, 16);
+    uint8_t *descriptor = ram(guest, VIRTIO_DESC + n * 16, 16);
 
     put_le64(descriptor, at);
     put_le32(descriptor + 8, length);
@@ -90,9 +71,9 @@ static void write_block(void *opaque, unsigned slot, unsigned block)
     describe(guest, slot * 3, HEADERS + slot * 32, 16, 1);
     describe(guest, slot * 3 + 1, DATA + slot * RESETS_BLOCK, RESETS_BLOCK, 1);
     describe(guest, slot * 3 + 2, HEADERS + slot * 32 + 16, 1, 2);
-    put_le16(ram(guest, AVAIL + 4 + guest->available % ENTRIES * 2, 2), (uint16_t)(slot * 3));
-    __atomic_store_n((uint16_t *)(void *)ram(guest, AVAIL + 2, 2), ++guest->available, __ATOMIC_RELEASE);
-    put(guest, NOTIFY, 2, 0);
+    put_le16(ram(guest, VIRTIO_AVAIL + 4 + guest->available % ENTRIES * 2, 2), (uint16_t)(slot * 3));
+    __atomic_store_n((uint16_t *)(void *)ram(guest, VIRTIO_AVAIL + 2, 2), ++guest->available, __ATOMIC_RELEASE);
+    put(guest, VIRTIO_NOTIFY, 2, 0);
 }
 
 static int completed(void *opaque)
@@ -100,9 +81,9 @@ static int completed(void *opaque)
     struct guest *guest = opaque;
     uint32_t head;
 
-    if (__atomic_load_n((uint16_t *)(void *)ram(guest, USED + 2, 2), __ATOMIC_ACQUIRE) == guest->used)
+    if (__atomic_load_n((uint16_t *)(void *)ram(guest, VIRTIO_USED + 2, 2), __ATOMIC_ACQUIRE) == guest->used)
         return -1;
-    head = get_le32(ram(guest, USED + 4 + guest->used++ % ENTRIES * 8, 8));
+    head = get_le32(ram(guest, VIRTIO_USED + 4 + guest->used++ % ENTRIES * 8, 8));
     assert_int_equal(ram(guest, HEADERS + head / 3 * 32, 32)[16], 0);
     return (int)head / 3;
 }
@@ -112,8 +93,8 @@ static void reset(void *opaque)
 {
     struct guest *guest = opaque;
 
-    put(guest, STATUS, 1, 0);
-    assert_int_equal(fake_read(guest->fake, BUS_MMIO, STATUS, 1), 0);
+    put(guest, VIRTIO_STATUS, 1, 0);
+    assert_int_equal(fake_read(guest->fake, BUS_MMIO, VIRTIO_STATUS, 1), 0);
 }
 
 static void run(enum block_engine engine, enum block_format format)
@@ -121,7 +102,7 @@ static void run(enum block_engine engine, enum block_format format)
     char path[] = "build/resets-virtio-XXXXXX";
     struct image_options image = {.path = path, .format = format, .size = IMAGE_SIZE};
     struct block_options options = {.path = path, .engine = engine, .format = format};
-    struct virtio_block_options device = {.queues = 1, .slot = SLOT};
+    struct virtio_block_options device = {.queues = 1, .slot = VIRTIO_SLOT};
     struct guest guest = {.fake = fake_create(0)};
     const struct resets_driver driver = {start, buffer, write_block, completed, reset, &guest};
     struct error error = {""};
@@ -134,9 +115,7 @@ static void run(enum block_engine engine, enum block_format format)
     assert_int_equal(block_open(&options, &device.block, &error), 0);
     assert_int_equal(pci_bus_create(&guest.fake->board, &guest.fake->board.pci), 0);
     assert_int_equal(virtio_block_create(&guest.fake->board, &device, &error), 0);
-    fake_config_write(guest.fake, DEVFN, 0x20, 4, (uint32_t)COMMON);
-    fake_config_write(guest.fake, DEVFN, 0x24, 4, COMMON >> 32);
-    fake_config_write(guest.fake, DEVFN, 0x04, 2, 6);
+    fake_virtio_place(guest.fake);
     resets_run(&driver, device.block);
     fake_destroy(guest.fake);
     block_close(device.block);
