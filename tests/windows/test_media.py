@@ -117,7 +117,7 @@ def test_a_download_that_is_stopped_goes_on(serve, content, tmp_path):
         time.sleep(0.01)
     first.send_signal(signal.SIGTERM)
     first.communicate(timeout=60)
-    assert first.returncode and not target.exists() and (tmp_path / "file.iso.part").exists()
+    assert first.returncode == 1 and not target.exists() and (tmp_path / "file.iso.part").exists()
     before = server.sent
     windows("fetch", server.url, "--to", target)
     assert target.read_bytes() == content
