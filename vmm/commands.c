@@ -31,7 +31,7 @@ static void usage(FILE *out)
           "  casement check               what this host offers and lacks\n"
           "  casement ctl COMMAND         speak to a running machine\n"
           "  casement image COMMAND       make, look at, mend and copy disk images\n"
-          "  casement windows COMMAND     know and get media of Windows\n"
+          "  casement windows [OPTION...] install and run Windows; tools for its media\n"
           "  casement config [OPTION...]  what `run` with these options and this environment would use\n"
           "  casement config --reference  all options and exit statuses, as Markdown\n"
           "  casement --version\n\n"
@@ -52,7 +52,7 @@ static int run_configured(int count, char **arguments, struct config *config)
     struct error error;
     int state, exit_code;
 
-    if (options_parse(config, count, arguments, &error) < 0 || config_complete(config, &error) < 0 ||
+    if (options_parse(config, OPTIONS_RUN, count, arguments, &error) < 0 || config_complete(config, &error) < 0 ||
         config_check(config, &error) < 0)
         return refuse(&error);
     if (kvm_check(&error) < 0) {
@@ -63,7 +63,7 @@ static int run_configured(int count, char **arguments, struct config *config)
     state = state_take(config, &error);
     if (state < 0)
         return refuse(&error);
-    exit_code = machine_main(config);
+    exit_code = machine_main(config, NULL);
     close(state);
     return exit_code;
 }
@@ -75,7 +75,7 @@ static int run_main(int count, char **arguments)
 
     if (asks_for(count, arguments, "--help")) {
         fputs("casement run [OPTION...]\n", stdout);
-        options_help(stdout);
+        options_help(OPTIONS_RUN, stdout);
         return EXIT_CODE_POWERED_OFF;
     }
     exit_code = run_configured(count, arguments, &config);
@@ -97,7 +97,7 @@ static int config_main(int count, char **arguments)
         usage(stdout);
         return EXIT_CODE_POWERED_OFF;
     }
-    failed = options_parse(&config, count, arguments, &error);
+    failed = options_parse(&config, OPTIONS_RUN, count, arguments, &error);
     if (failed == 0)
         failed = config_complete(&config, &error);
     if (failed == 0)

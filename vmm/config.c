@@ -331,6 +331,14 @@ static int check_name(const char *name, struct error *error)
     return 0;
 }
 
+void config_complete_disk(const struct config *config, struct config_disk *disk)
+{
+    if (!disk->engine_given)
+        disk->engine = config->io_engine;
+    if (!disk->queues_given)
+        disk->queues = (unsigned)MIN(config->cpus, UINT64_C(4));
+}
+
 int config_complete(struct config *config, struct error *error)
 {
     int failed = check_contradictions(config, error);
@@ -344,14 +352,8 @@ int config_complete(struct config *config, struct error *error)
         failed = complete_web(config, error);
     if (failed < 0)
         return failed;
-    for (unsigned n = 0; n < config->disk_count; n++) {
-        struct config_disk *disk = &config->disks[n];
-
-        if (!disk->engine_given)
-            disk->engine = config->io_engine;
-        if (!disk->queues_given)
-            disk->queues = (unsigned)MIN(config->cpus, UINT64_C(4));
-    }
+    for (unsigned n = 0; n < config->disk_count; n++)
+        config_complete_disk(config, &config->disks[n]);
     if (!config->kernel)
         find_firmware(config);
     if ((!config->kernel && below_state(config, &config->vars, "vars.fd") < 0) ||
@@ -361,13 +363,43 @@ int config_complete(struct config *config, struct error *error)
     return 0;
 }
 
+/* Wiped, as some are secrets. */
+static void free_windows(struct config_windows *windows)
+{
+    char *strings[] = {windows->version,
+                       windows->password_file,
+                       windows->domain_password_file,
+                       windows->key_file,
+                       windows->oem,
+                       windows->answer_file,
+                       windows->drivers,
+                       (char *)windows->answers.edition,
+                       (char *)windows->answers.language,
+                       (char *)windows->answers.region,
+                       (char *)windows->answers.keyboard,
+                       (char *)windows->answers.key,
+                       (char *)windows->answers.user,
+                       (char *)windows->answers.password,
+                       (char *)windows->answers.computer,
+                       (char *)windows->answers.workgroup,
+                       (char *)windows->answers.domain,
+                       (char *)windows->answers.domain_ou,
+                       (char *)windows->answers.domain_user,
+                       (char *)windows->answers.domain_password,
+                       (char *)windows->answers.command,
+                       (char *)windows->answers.time_zone};
+
+    for (size_t n = 0; n < ARRAY_SIZE(strings); n++) {
+        if (strings[n])
+            explicit_bzero(strings[n], strlen(strings[n]));
+        free(strings[n]);
+    }
+}
+
 void config_free(struct config *config)
 {
-    for (unsigned n = 0; n < config->disk_count; n++) {
-        free(config->disks[n].path);
-        free(config->disks[n].serial);
-        free(config->disks[n].backing);
-    }
+    free_windows(&config->windows);
+    config_remove_disks(config);
     free(config->name);
     free(config->firmware);
     free(config->vars);

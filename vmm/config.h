@@ -13,6 +13,7 @@
 #include "casement/log.h"
 #include "casement/net.h"
 #include "viewer/access.h"
+#include "windows/answers.h"
 
 #define CONFIG_DISKS 16
 #define CONFIG_FORWARDS 64
@@ -21,6 +22,7 @@
 
 enum config_net { CONFIG_NET_USER, CONFIG_NET_NONE };
 enum config_card { CONFIG_CARD_VIRTIO, CONFIG_CARD_E1000E };
+enum config_profile { CONFIG_PROFILE_INBOX, CONFIG_PROFILE_VIRTIO };
 enum config_action { CONFIG_RESET, CONFIG_STOP };
 enum config_full { CONFIG_FULL_PAUSE, CONFIG_FULL_REPORT };
 
@@ -42,7 +44,22 @@ struct config_disk {
     bool engine_given, queues_given;
 };
 
+/* What `casement windows` is asked for. */
+struct config_windows {
+    char *version;          /* a name of the catalogue, a URL, or the path of an ISO */
+    struct answers answers; /* its strings are the config's own */
+    char *password_file, *domain_password_file, *key_file;
+    char *oem, *answer_file, *drivers; /* NULL: none */
+    enum config_profile profile;
+    uint64_t disk_size; /* bytes */
+    enum block_format disk_format;
+    uint64_t connections;
+    bool remove_medium;
+};
+
 struct config {
+    bool is_windows; /* windows counts */
+    struct config_windows windows;
     /* Machine */
     uint64_t cpus, memory; /* bytes */
     bool memory_shared, huge_pages, hyperv, nested, local_time;
@@ -88,6 +105,15 @@ struct config {
  */
 int config_add_disk(struct config *config, const char *value, struct error *error);
 int config_add_cdrom(struct config *config, const char *value, struct error *error);
+/*
+ * Puts a disk of the program's own at that place among the disks, before those behind it; its path is copied, and what
+ * depends on other options is filled in. 0, -ENOSPC with a text when there are too many, or -ENOMEM.
+ */
+int config_insert_disk(struct config *config, unsigned at, const struct config_disk *disk, struct error *error);
+/* Takes all disks and drives away. */
+void config_remove_disks(struct config *config);
+/* What a disk takes from other options where it says nothing itself. */
+void config_complete_disk(const struct config *config, struct config_disk *disk);
 /* How its image is to be opened; both structures are the caller's, and the result is options. */
 const struct block_options *config_disk_image(const struct config_disk *disk, struct block_options *options,
                                               struct block_options *backing);

@@ -203,25 +203,7 @@ static int check_network(const struct config *config, struct error *error)
 
 int config_read_vnc_password(const struct config *config, char *password, size_t size, struct error *error)
 {
-    const char *path = config->vnc_password_file;
-    FILE *file = fopen(path, "re");
-    bool found = file && fgets(password, (int)size, file);
-
-    if (!file || ferror(file)) {
-        int failed =
-            error_set(error, errno, "--vnc-password-file %s: %s; name a file that can be read", path, strerror(errno));
-
-        if (file)
-            fclose(file);
-        return failed;
-    }
-    fclose(file);
-    if (found)
-        password[strcspn(password, "\r\n")] = 0;
-    if (!found || !*password)
-        return error_set(error, EINVAL, "--vnc-password-file %s: its first line is empty; write the password there",
-                         path);
-    return 0;
+    return secret_line("--vnc-password-file", config->vnc_password_file, password, size, NULL, error);
 }
 
 /* The port is taken for a moment. */

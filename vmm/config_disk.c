@@ -192,3 +192,31 @@ void config_disk_id(const struct config *config, unsigned n, char id[CONFIG_DISK
         before += config->disks[other].cdrom == cdrom;
     snprintf(id, CONFIG_DISK_ID, "%s%u", cdrom ? "cdrom" : "disk", before);
 }
+
+void config_remove_disks(struct config *config)
+{
+    while (config->disk_count) {
+        struct config_disk *disk = &config->disks[--config->disk_count];
+
+        free(disk->path);
+        free(disk->serial);
+        free(disk->backing);
+    }
+}
+
+int config_insert_disk(struct config *config, unsigned at, const struct config_disk *disk, struct error *error)
+{
+    struct config_disk copy = *disk;
+
+    if (config->disk_count == CONFIG_DISKS)
+        return error_set(error, ENOSPC, "--disk: a machine has at most %d disks and drives; leave some out",
+                         CONFIG_DISKS);
+    copy.path = strdup(disk->path);
+    if (!copy.path)
+        return error_set(error, ENOMEM, "configuration: out of memory");
+    config_complete_disk(config, &copy);
+    memmove(config->disks + at + 1, config->disks + at, (config->disk_count - at) * sizeof copy);
+    config->disks[at] = copy;
+    config->disk_count++;
+    return 0;
+}

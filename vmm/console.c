@@ -41,10 +41,18 @@ int console_open(struct console *console, const char *target, struct error *erro
     return 0;
 }
 
+void console_tap(struct console *console, void (*tap)(void *opaque, const uint8_t *bytes, size_t length), void *opaque)
+{
+    console->tap = tap;
+    console->tap_opaque = opaque;
+}
+
 void console_output(void *opaque, const uint8_t *bytes, size_t length)
 {
     struct console *console = opaque;
 
+    if (console->tap)
+        console->tap(console->tap_opaque, bytes, length);
     while (length && console->out >= 0) {
         ssize_t written = write(console->out, bytes, length);
 

@@ -12,6 +12,8 @@
 struct console {
     struct serial *serial;
     struct loop *loop;
+    void (*tap)(void *opaque, const uint8_t *bytes, size_t length);
+    void *tap_opaque;
     int out; /* -1: nowhere */
     bool owns_out;
     bool terminal;
@@ -25,6 +27,8 @@ struct console {
 
 /* Opens "stdio", "none", or a file, which is emptied first. 0, or -errno with a text. */
 int console_open(struct console *console, const char *target, struct error *error);
+/* What the guest sends goes there as well, on a vCPU's thread. Before the guest runs. */
+void console_tap(struct console *console, void (*tap)(void *opaque, const uint8_t *bytes, size_t length), void *opaque);
 /* What serial_options.output is: opaque is the console. */
 void console_output(void *opaque, const uint8_t *bytes, size_t length);
 /* From now on standard input reaches the guest, if it is the target. Before the loop runs. */

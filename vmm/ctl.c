@@ -409,7 +409,7 @@ int ctl_main(int count, char **arguments, FILE *out)
     options = count_options(count, arguments, &error);
     if (options < 0)
         return fail(EXIT_CODE_CONFIGURATION, error.text);
-    if (options_parse(&config, options, arguments, &error) < 0) {
+    if (options_parse(&config, OPTIONS_RUN, options, arguments, &error) < 0) {
         config_free(&config);
         return fail(EXIT_CODE_CONFIGURATION, error.text);
     }

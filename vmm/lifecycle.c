@@ -95,6 +95,8 @@ static void reset(struct machine *m)
         return;
     }
     m->resets++;
+    if (m->follower && m->follower->reset)
+        m->follower->reset(m->follower->opaque);
     vcpus_resume(m->vcpus);
 }
 
@@ -201,16 +203,23 @@ int lifecycle_operate(struct machine *m, enum machine_power power)
     return 0;
 }
 
-static int take_signals(struct machine *m)
+int lifecycle_open_signals(struct error *error)
 {
     sigset_t signals;
+    int fd;
 
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    m->signals.fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? error_set(error, errno, "signals: %s", strerror(errno)) : fd;
+}
+
+static int take_signals(struct machine *m, struct error *error)
+{
+    m->signals.fd = lifecycle_open_signals(error);
     if (m->signals.fd < 0)
-        return -errno;
+        return m->signals.fd;
     m->signals.events = POLLIN;
     m->signals.ready = on_signal;
     m->signals.opaque = m;
@@ -220,18 +229,13 @@ static int take_signals(struct machine *m)
 
 int lifecycle_create(struct machine *m, struct error *error)
 {
-    int failed;
-
     m->main_loop = loop_create("main");
     if (!m->main_loop)
         return error_set(error, ENOMEM, "the main loop: out of memory or file descriptors");
     m->event_task = (struct loop_task){.run = on_events, .opaque = m};
     m->second_press = (struct loop_timer){.expired = press_again, .opaque = m};
     m->stop_deadline = (struct loop_timer){.expired = stop_hard, .opaque = m};
-    failed = take_signals(m);
-    if (failed < 0)
-        return error_set(error, -failed, "signals: %s", strerror(-failed));
-    return 0;
+    return take_signals(m, error);
 }
 
 void lifecycle_destroy(struct machine *m)
@@ -240,11 +244,26 @@ void lifecycle_destroy(struct machine *m)
         close(m->signals.fd);
 }
 
+static int begin_follower(struct machine *m, struct error *error)
+{
+    const struct machine_follower *follower = m->follower;
+
+    m->followed = follower != NULL;
+    return follower && follower->begin ? follower->begin(follower->opaque, m, error) : 0;
+}
+
+void lifecycle_unfollow(struct machine *m)
+{
+    if (m->followed && m->follower->end)
+        m->follower->end(m->follower->opaque);
+    m->followed = false;
+}
+
 int lifecycle_run(struct machine *m)
 {
     struct error error;
 
-    if (machine_load_kernel(m, &error) < 0 || vcpus_start(m->vcpus, &error) < 0) {
+    if (begin_follower(m, &error) < 0 || machine_load_kernel(m, &error) < 0 || vcpus_start(m->vcpus, &error) < 0) {
         log_error("%s", error.text);
         return EXIT_CODE_FAILED;
     }
@@ -256,7 +275,7 @@ int lifecycle_run(struct machine *m)
 }
 
 /* Blocked before any thread starts, so that only the signalfd sees them. */
-static void block_signals(void)
+void lifecycle_block_signals(void)
 {
     sigset_t signals;
 
@@ -267,7 +286,7 @@ static void block_signals(void)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
 }
 
-int machine_main(const struct config *config)
+int machine_main(const struct config *config, const struct machine_follower *follower)
 {
     struct machine *m = calloc(1, sizeof *m);
     struct error error = {""};
@@ -278,11 +297,12 @@ int machine_main(const struct config *config)
         return EXIT_CODE_FAILED;
     }
     m->config = config;
+    m->follower = follower;
     m->exit_code = EXIT_CODE_FAILED;
     m->created_ns = clock_ns();
     pthread_mutex_init(&m->fault_lock, NULL);
     pthread_mutex_init(&m->statistics.lock, NULL);
-    block_signals();
+    lifecycle_block_signals();
     if (machine_create(m, &error) < 0) {
         log_error("%s", error.text);
         exit_code = m->vm ? EXIT_CODE_CONFIGURATION : EXIT_CODE_NO_KVM;

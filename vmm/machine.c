@@ -68,6 +68,9 @@ static int create_chipset(struct machine *m, struct error *error)
     struct serial *serial = NULL;
     int failed = console_open(&m->console, m->config->serial, error);
 
+    if (m->follower && m->follower->serial)
+        console_tap(&m->console, m->follower->serial, m->follower->opaque);
+
     m->input = input_create(board->loop);
     if (!m->input)
         return error_set(error, ENOMEM, "input: out of memory");
@@ -234,17 +237,19 @@ int machine_create(struct machine *m, struct error *error)
     failed = loop_start(m->board.loop);
     if (failed < 0)
         return error_set(error, -failed, "the devices' thread: %s", strerror(-failed));
-    return service_create(m, error);
+    return service_create(&m->service, &(struct service_options){m->config, m->main_loop, &machine_operations, m},
+                          error);
 }
 
 void machine_destroy(struct machine *m)
 {
-    service_destroy(m);
+    service_destroy(&m->service);
     lifecycle_destroy(m);
     if (m->rfb)
         rfb_destroy(m->rfb);
     disks_unwatch(m);
     vcpus_destroy(m->vcpus);
+    lifecycle_unfollow(m);
     if (m->board.loop)
         loop_stop(m->board.loop);
     console_close(&m->console);

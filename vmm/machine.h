@@ -17,11 +17,10 @@
 #include "casement/net.h"
 #include "config.h"
 #include "console.h"
-#include "control.h"
 #include "kvm.h"
 #include "operations.h"
+#include "service.h"
 #include "viewer/rfb.h"
-#include "viewer/web.h"
 
 /* Slots of PCI bus 0; what is not here has a place of its own in the chipset. */
 enum {
@@ -33,8 +32,32 @@ enum {
     SLOT_CHIPSET = 31    /* LPC bridge, AHCI */
 };
 
-/* Runs a machine until it ends. Returns the exit status (exit_codes.h); what went wrong has been logged. */
-int machine_main(const struct config *config);
+struct machine;
+
+/* Who follows a machine's life, such as an installation. On the main thread unless it says otherwise; all optional. */
+struct machine_follower {
+    void *opaque;
+    /* Its parts are there, and no vCPU has run yet. 0, or -errno with a text: it will not be started. */
+    int (*begin)(void *opaque, struct machine *machine, struct error *error);
+    /* What the guest sends on its serial port. On a vCPU's thread, one at a time: it waits for nothing. */
+    void (*serial)(void *opaque, const uint8_t *bytes, size_t length);
+    /* The vCPUs stand still; they run anew in a moment. */
+    void (*reset)(void *opaque);
+    /* Any thread. */
+    void (*progress)(void *opaque, struct machine_progress *progress);
+    /* Behind begin(): the vCPUs are gone, the machine's parts are not yet. */
+    void (*end)(void *opaque);
+};
+
+/*
+ * Runs a machine until it ends; follower may be NULL. Returns the exit status (exit_codes.h); what went wrong has been
+ * logged.
+ */
+int machine_main(const struct config *config, const struct machine_follower *follower);
+/* vmm/lifecycle.c: SIGTERM, SIGINT and SIGPIPE are blocked in this thread and those that it starts from now on. */
+void lifecycle_block_signals(void);
+/* A signalfd for the first two, for which they have to be blocked; or -errno with a text. */
+int lifecycle_open_signals(struct error *error);
 
 struct machine {
     const struct config *config;
@@ -62,8 +85,8 @@ struct machine {
     struct acpi_options acpi;
     uint32_t apic_ids[KVM_MAX_VCPUS];
     /* Life: */
-    struct control *control;
-    struct web *web;
+    const struct machine_follower *follower;
+    struct service service;
     struct statistics statistics;
     int64_t created_ns;
     _Atomic unsigned phase; /* enum machine_phase */
@@ -73,7 +96,7 @@ struct machine {
     _Atomic unsigned events; /* bits of enum machine_event that the main thread has not seen yet */
     char fault_text[512];
     pthread_mutex_t fault_lock;
-    bool stopping, finished;
+    bool stopping, finished, followed;
     int exit_code;
     _Atomic uint64_t resets;
 };
@@ -107,14 +130,13 @@ void disks_close(struct machine *machine);
 
 /* vmm/operations.c: what the API can ask of it. */
 extern const struct machine_ops machine_operations;
-/* vmm/service.c: control socket, page and API. On failure the text is set. */
-int service_create(struct machine *machine, struct error *error);
-void service_destroy(struct machine *machine);
 
 /* vmm/lifecycle.c: from the first instruction to the end. */
 int lifecycle_create(struct machine *machine, struct error *error);
 void lifecycle_destroy(struct machine *machine);
 int lifecycle_run(struct machine *machine);
+/* Tells the follower that it is over, if it was told the begin. The vCPUs are gone. */
+void lifecycle_unfollow(struct machine *machine);
 /* What the operator asks for. On the main thread. */
 int lifecycle_operate(struct machine *machine, enum machine_power power);
 /* board.power and the vCPUs' fault hook: any thread. */

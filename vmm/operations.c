@@ -43,6 +43,8 @@ static void op_status(void *opaque, struct machine_status *status)
     disks_full(m, status->waits_for, sizeof status->waits_for);
     statistics_totals(m->disks, m->disk_count, &m->net_counters, &totals);
     statistics_usage(&m->statistics, &totals, now, &status->usage);
+    if (m->follower && m->follower->progress)
+        m->follower->progress(m->follower->opaque, &status->progress);
 }
 
 static void op_counters(void *opaque, struct machine_counters *counters)

@@ -17,6 +17,7 @@ enum type { FLAG, NUMBER, SIZE, TEXT, CHOICE, SPECIAL };
 struct option {
     const char *group; /* of the first in each group; NULL: as before */
     const char *name, *metavar, *fallback, *help;
+    const char *windows; /* the fallback of `casement windows`, where it is another */
     size_t member;
     uint64_t least, most; /* NUMBER, SIZE */
     const char *choices;  /* CHOICE: "first|second"; the value is the index, as an enum or bool of this size: */
@@ -26,10 +27,12 @@ struct option {
     const char *derived;
     void (*show)(const struct config *config, char *text, size_t size);
     enum type type;
-    bool repeats;
+    bool repeats, secret;
+    unsigned char only; /* enum options_command; 0: of both */
 };
 
 #define AT(name) .member = offsetof(struct config, name)
+#define WISH(name) .type = TEXT, .only = OPTIONS_WINDOWS, .member = offsetof(struct config, windows.name)
 #define CHOICE_OF(name, list) \
     .type = CHOICE, AT(name), .choices = (list), .choice_size = sizeof(((struct config *)0)->name)
 
@@ -37,14 +40,14 @@ struct option {
 static const struct option options[] = {
     {.group = "Machine", .name = "cpus", .metavar = "N", .fallback = "2", .type = NUMBER, AT(cpus), .least = 1, .most = CONFIG_CPUS_MAX,
      .help = "number of vCPUs"},
-    {.name = "memory", .metavar = "SIZE", .fallback = "2G", .type = SIZE, AT(memory), .least = 64 * MiB, .most = 1024 * GiB,
+    {.name = "memory", .metavar = "SIZE", .fallback = "2G", .windows = "4G", .type = SIZE, AT(memory), .least = 64 * MiB, .most = 1024 * GiB,
      .help = "guest RAM; K, M, G or T behind the number"},
     {.name = "memory-shared", .type = FLAG, AT(memory_shared), .help = "back guest RAM by a memfd"},
     {.name = "huge-pages", .type = FLAG, AT(huge_pages), .help = "take guest RAM from the host's huge page pool"},
     {.name = "hyperv", .metavar = "off|on", .fallback = "on", CHOICE_OF(hyperv, "off|on"),
      .help = "show the Hyper-V interface that Windows wants"},
     {.name = "nested", .type = FLAG, AT(nested), .help = "let the guest run virtual machines of its own"},
-    {.name = "local-time", .type = FLAG, AT(local_time), .help = "the clock shows local time, as Windows reads it"},
+    {.name = "local-time", .type = FLAG, AT(local_time), .windows = "on", .help = "the clock shows local time, as Windows reads it"},
     {.name = "name", .metavar = "NAME", .fallback = "casement", .type = TEXT, AT(name), .help = "name of the machine; its serial number and DHCP host name"},
     {.name = "uuid", .metavar = "UUID", .type = SPECIAL, .apply = config_set_uuid, .derived = "kept in --state", .show = config_show_uuid,
      .help = "identity of the machine; without it a random one that is made once and kept in --state"},
@@ -52,9 +55,9 @@ static const struct option options[] = {
     {.group = "Boot", .name = "firmware", .metavar = "FILE", .type = TEXT, AT(firmware), .derived = "the installed one", .help = "UEFI firmware (OVMF_CODE_4M.fd); without it the installed one"},
     {.name = "vars", .metavar = "FILE", .type = TEXT, AT(vars), .derived = "below --state", .help = "the machine's own UEFI variables; without it vars.fd in --state"},
     {.name = "vars-template", .metavar = "FILE", .type = TEXT, AT(vars_template), .derived = "beside the firmware", .help = "what new variables start from; without it beside --firmware"},
-    {.name = "kernel", .metavar = "FILE", .type = TEXT, AT(kernel), .help = "start this Linux bzImage with no firmware in between"},
-    {.name = "initrd", .metavar = "FILE", .type = TEXT, AT(initrd), .help = "initial RAM disk for --kernel"},
-    {.name = "append", .metavar = "TEXT", .type = TEXT, AT(append), .help = "command line for --kernel"},
+    {.name = "kernel", .metavar = "FILE", .only = OPTIONS_RUN, .type = TEXT, AT(kernel), .help = "start this Linux bzImage with no firmware in between"},
+    {.name = "initrd", .metavar = "FILE", .only = OPTIONS_RUN, .type = TEXT, AT(initrd), .help = "initial RAM disk for --kernel"},
+    {.name = "append", .metavar = "TEXT", .only = OPTIONS_RUN, .type = TEXT, AT(append), .help = "command line for --kernel"},
 
     {.group = "Disks and network", .name = "disk", .metavar = "FILE[,PROPERTY...]", .type = SPECIAL, .apply = config_add_disk, .repeats = true,
      .help = "a disk image or block device; properties bus=virtio|nvme|ahci|usb, format=raw|qcow2, backing=FILE, backing-format=raw|qcow2, readonly, serial=TEXT, queues=N, cache=none|host, engine=auto|io_uring|threads, iops=N and bps=SIZE each second"},
@@ -63,18 +66,18 @@ static const struct option options[] = {
     {.name = "io-engine", .metavar = "auto|io_uring|threads", .fallback = "auto", CHOICE_OF(io_engine, "auto|io_uring|threads"),
      .help = "how disks are read and written, unless a disk says it"},
     {.name = "net", .metavar = "user|none", .fallback = "user", CHOICE_OF(net, "user|none"), .help = "network: user mode (needs no privilege) or none"},
-    {.name = "net-card", .metavar = "virtio|e1000e", .fallback = "virtio", CHOICE_OF(card, "virtio|e1000e"),
+    {.name = "net-card", .metavar = "virtio|e1000e", .fallback = "virtio", .only = OPTIONS_RUN, CHOICE_OF(card, "virtio|e1000e"),
      .help = "what the network card is: virtio (fastest), or an Intel 82574L, which Windows drives with what is on its medium"},
     {.name = "forward", .metavar = "[ADDRESS:]HOSTPORT:GUESTPORT[/udp]", .type = SPECIAL, .apply = config_add_forward, .repeats = true,
      .help = "lead a port of the host (127.0.0.1 unless ADDRESS says) into the guest"},
     {.name = "mac", .metavar = "ADDRESS", .type = SPECIAL, .apply = config_set_mac, .derived = "from the UUID", .show = config_show_mac,
      .help = "address of the network card; without it derived from the UUID"},
 
-    {.group = "Screen and console", .name = "display", .metavar = "WIDTHxHEIGHT|none", .fallback = "1280x800", .type = SPECIAL, .apply = config_set_display,
+    {.group = "Screen and console", .name = "display", .metavar = "WIDTHxHEIGHT|none", .fallback = "1280x800", .windows = "1280x720", .type = SPECIAL, .apply = config_set_display,
      .help = "preferred size of the screen"},
     {.name = "keyboard", .metavar = "LAYOUT", .fallback = "us", .type = SPECIAL, .apply = config_set_keyboard,
      .help = "the keyboard layout that the guest has set (us, uk, de, fr, ...), for text that is typed and for viewers that tell signs"},
-    {.name = "serial", .metavar = "stdio|none|FILE", .fallback = "stdio", .type = TEXT, AT(serial), .help = "where the first serial port leads"},
+    {.name = "serial", .metavar = "stdio|none|FILE", .fallback = "stdio", .windows = "none", .type = TEXT, AT(serial), .help = "where the first serial port leads"},
     {.name = "vnc", .metavar = "[ADDRESS:]PORT|none", .fallback = "none", .type = SPECIAL, .apply = config_set_vnc,
      .help = "show the screen to VNC viewers on this port (of 127.0.0.1 unless ADDRESS says); nothing is encrypted there"},
     {.name = "vnc-password-file", .metavar = "FILE", .type = TEXT, AT(vnc_password_file),
@@ -93,7 +96,39 @@ static const struct option options[] = {
     {.name = "web-cert", .metavar = "FILE", .type = TEXT, AT(web_cert), .help = "certificate with its chain, as PEM; with it --web-tls is on"},
     {.name = "web-key", .metavar = "FILE", .type = TEXT, AT(web_key), .help = "its key, as PEM without passphrase; without it looked for in --web-cert"},
 
-    {.group = "Life", .name = "state", .metavar = "FOLDER", .fallback = "machine", .type = TEXT, AT(state), .help = "folder for what the machine keeps"},
+    {.group = "Windows (`casement windows`)", .name = "version", .metavar = "NAME|URL|ISO", .fallback = "11", WISH(version),
+     .help = "what to install: a name that `casement windows list` shows, a URL, or the path of a disc image"},
+    {.name = "edition", .metavar = "NAME", WISH(answers.edition), .help = "which edition of the medium; without it the best"},
+    {.name = "language", .metavar = "TAG", WISH(answers.language), .help = "language of the display (de-DE, German), as the medium has it; without it the medium's"},
+    {.name = "region", .metavar = "TAG", WISH(answers.region), .help = "formats of dates and numbers; without it as the language"},
+    {.name = "keyboard-locale", .metavar = "TAG|LLLL:KKKKKKKK", WISH(answers.keyboard), .help = "keyboard that Windows is set to; without it the region's"},
+    {.name = "key", .metavar = "KEY", .secret = true, WISH(answers.key), .help = "your product key; without it Windows is not activated"},
+    {.name = "key-file", .metavar = "FILE", WISH(key_file), .help = "file whose first line is the product key"},
+    {.name = "user", .metavar = "NAME", WISH(answers.user), .fallback = "Docker", .help = "name of the user"},
+    {.name = "password", .metavar = "TEXT", .secret = true, WISH(answers.password), .derived = "admin", .help = "password of the user; other users of the host see it among the processes, --password-file keeps it from them"},
+    {.name = "password-file", .metavar = "FILE", WISH(password_file), .help = "file whose first line is the password of the user"},
+    {.name = "autologon", .metavar = "on|off", .fallback = "on", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.answers.no_autologon, "on|off"), .help = "log the user on at each start"},
+    {.name = "computer", .metavar = "NAME", WISH(answers.computer), .help = "name of the computer; without it Windows makes one up"},
+    {.name = "workgroup", .metavar = "NAME", WISH(answers.workgroup), .help = "workgroup to join"},
+    {.name = "domain", .metavar = "NAME", WISH(answers.domain), .help = "domain to join, with --domain-user and its password"},
+    {.name = "domain-ou", .metavar = "DN", WISH(answers.domain_ou), .help = "organizational unit of the domain for the computer's account"},
+    {.name = "domain-user", .metavar = "NAME", WISH(answers.domain_user), .help = "who may join computers to the domain"},
+    {.name = "domain-password", .metavar = "TEXT", .secret = true, WISH(answers.domain_password), .help = "that user's password; better by --domain-password-file"},
+    {.name = "domain-password-file", .metavar = "FILE", WISH(domain_password_file), .help = "file whose first line is that user's password"},
+    {.name = "time-zone", .metavar = "NAME", WISH(answers.time_zone), .help = "time zone by Windows' name, such as W. Europe Standard Time"},
+    {.name = "command", .metavar = "COMMAND", WISH(answers.command), .help = "run once at the first logon"},
+    {.name = "oem", .metavar = "FOLDER", WISH(oem), .help = "folder to be copied to C:\\OEM; its install.bat is run at the first logon"},
+    {.name = "answer-file", .metavar = "FILE", WISH(answer_file), .help = "your own answer file for Setup, used as it is instead of one made from these options"},
+    {.name = "drivers", .metavar = "FOLDER|ISO", WISH(drivers), .help = "drivers for Setup and Windows: a folder, or a virtio-win disc image"},
+    {.name = "profile", .metavar = "inbox|virtio", .fallback = "inbox", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.profile, "inbox|virtio"),
+     .help = "system disk and network card: NVMe and Intel 82574L, which Windows has drivers for, or virtio (fastest), for which it needs --drivers"},
+    {.name = "disk-size", .metavar = "SIZE", .fallback = "64G", .type = SIZE, .only = OPTIONS_WINDOWS, AT(windows.disk_size), .least = 256 * MiB, .most = 64 * 1024 * GiB,
+     .help = "size of the system disk, when it is made"},
+    {.name = "disk-format", .metavar = "raw|qcow2", .fallback = "raw", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.disk_format, "raw|qcow2"), .help = "format of the system disk, when it is made"},
+    {.name = "connections", .metavar = "N", .fallback = "4", .type = NUMBER, .only = OPTIONS_WINDOWS, AT(windows.connections), .least = 1, .most = 16, .help = "connections of a download"},
+    {.name = "remove-medium", .metavar = "off|on", .fallback = "on", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.remove_medium, "off|on"), .help = "delete a medium that was downloaded once Windows is installed"},
+
+    {.group = "Life", .name = "state", .metavar = "FOLDER", .fallback = "machine", .windows = "windows", .type = TEXT, AT(state), .help = "folder for what the machine keeps"},
     {.name = "control", .metavar = "SOCKET", .type = TEXT, AT(control), .derived = "below --state", .help = "UNIX socket for `casement ctl`; without it control.sock in --state"},
     {.name = "stop-timeout", .metavar = "SECONDS", .fallback = "105", .type = NUMBER, AT(stop_timeout), .least = 0, .most = 86400,
      .help = "how long a guest may take to power off after SIGTERM or SIGINT"},
@@ -113,8 +148,21 @@ static struct given {
     char *value;
 } given[ARRAY_SIZE(options) + CONFIG_DISKS + CONFIG_FORWARDS + CONFIG_WEB_HOSTS + 3];
 static size_t given_count;
+static enum options_command parsed_for;
 
-static const char environment[] = "environment";
+static const char environment[] = "environment", by_default[] = "default";
+
+static bool belongs(const struct option *option, enum options_command command)
+{
+    return !option->only || option->only == (unsigned char)command;
+}
+
+static const char *fallback_of(const struct option *option, enum options_command command)
+{
+    return !belongs(option, command)                       ? NULL
+           : command == OPTIONS_WINDOWS && option->windows ? option->windows
+                                                           : option->fallback;
+}
 
 static const struct given *last_given(const struct option *option)
 {
@@ -122,6 +170,21 @@ static const struct given *last_given(const struct option *option)
         if (given[n].option == option)
             return &given[n];
     return NULL;
+}
+
+bool options_given(const char *name)
+{
+    for (size_t n = 0; n < given_count; n++)
+        if (!strcmp(given[n].option->name, name) && given[n].source != by_default)
+            return true;
+    return false;
+}
+
+static void drop(struct given *entry)
+{
+    if (entry->value && entry->option->secret)
+        explicit_bzero(entry->value, strlen(entry->value));
+    free(entry->value);
 }
 
 static void note(const struct option *option, const char *value, const char *source)
@@ -132,14 +195,14 @@ static void note(const struct option *option, const char *value, const char *sou
         entry = &given[given_count++];
     if (!entry)
         return; /* more disks, forwards or names than a machine takes: refused in a moment */
-    free(entry->value);
+    drop(entry);
     *entry = (struct given){option, source, strdup(value)};
 }
 
 static void forget_given(void)
 {
     while (given_count)
-        free(given[--given_count].value);
+        drop(&given[--given_count]);
     memset(given, 0, sizeof given);
 }
 
@@ -272,6 +335,11 @@ static int parse_argument(struct config *config, int count, char **arguments, in
 
         if (strlen(option->name) != length || strncmp(option->name, argument, length) != 0)
             continue;
+        if (!belongs(option, parsed_for))
+            return error_set(error, EINVAL, "--%s: %s; leave it out", option->name,
+                             parsed_for == OPTIONS_RUN ? "is an option of `casement windows`"
+                                                       : "is an option of `casement run`, which `casement windows` "
+                                                         "decides by itself");
         if (argument[length] == '=')
             value = argument + length + 1;
         else if (option->type == FLAG)
@@ -318,7 +386,7 @@ static int apply_environment(struct config *config, struct error *error)
         const char *value;
 
         variable_name(&options[n], name, sizeof name);
-        value = getenv(name);
+        value = belongs(&options[n], parsed_for) ? getenv(name) : NULL;
         if (value && *value)
             failed = apply_variable(config, &options[n], value, error);
     }
@@ -367,16 +435,17 @@ static int check_environment(struct error *error)
     return 0;
 }
 
-int options_parse(struct config *config, int count, char **arguments, struct error *error)
+int options_parse(struct config *config, enum options_command command, int count, char **arguments, struct error *error)
 {
     int failed;
 
-    *config = (struct config){0};
+    *config = (struct config){.is_windows = command == OPTIONS_WINDOWS};
+    parsed_for = command;
     forget_given();
     failed = check_environment(error);
     for (size_t n = 0; n < ARRAY_SIZE(options) && failed == 0; n++)
-        if (options[n].fallback)
-            failed = apply(config, &options[n], options[n].fallback, "default", error);
+        if (fallback_of(&options[n], command))
+            failed = apply(config, &options[n], fallback_of(&options[n], command), by_default, error);
     if (failed == 0)
         failed = apply_environment(config, error);
     for (int at = 0; at < count && failed == 0; at++)
@@ -422,26 +491,31 @@ static void print_derived(const struct config *config, const struct option *opti
 void options_print(const struct config *config, FILE *to)
 {
     for (size_t n = 0; n < ARRAY_SIZE(options); n++) {
+        if (!belongs(&options[n], parsed_for))
+            continue;
         if (!last_given(&options[n]))
             print_derived(config, &options[n], to);
         for (size_t item = 0; item < given_count; item++)
             if (given[item].option == &options[n])
-                fprintf(to, "%s = %s (%s)\n", options[n].name, given[item].value ? given[item].value : "",
+                fprintf(to, "%s = %s (%s)\n", options[n].name,
+                        options[n].secret && *given[item].value ? "(not shown)" : given[item].value,
                         given[item].source);
     }
 }
 
-void options_help(FILE *to)
+void options_help(enum options_command command, FILE *to)
 {
     for (size_t n = 0; n < ARRAY_SIZE(options); n++) {
         const struct option *option = &options[n];
 
+        if (!belongs(option, command))
+            continue;
         if (option->group)
             fprintf(to, "\n%s:\n", option->group);
         fprintf(to, "  --%s%s%s\n      %s", option->name, option->metavar ? " " : "",
                 option->metavar ? option->metavar : "", option->help);
-        if (option->fallback)
-            fprintf(to, " (default %s)", option->fallback);
+        if (fallback_of(option, command))
+            fprintf(to, " (default %s)", fallback_of(option, command));
         if (option->repeats)
             fprintf(to, "; may be given several times");
         fputc('\n', to);
@@ -456,7 +530,7 @@ static void print_cell(FILE *to, const char *text)
 
 void options_reference(FILE *to)
 {
-    fprintf(to, "# Options of `casement run`\n\n"
+    fprintf(to, "# Options of `casement run` and `casement windows`\n\n"
                 "Made by `make docs` from the program's own table. The environment is read first, then the command "
                 "line; the last one "
                 "wins.\nLists in the environment are separated by semicolons. A value that begins with `--` is written "
@@ -473,7 +547,10 @@ void options_reference(FILE *to)
                     option->group);
         fprintf(to, "| `--%s%s", option->name, option->metavar ? " " : "");
         print_cell(to, option->metavar ? option->metavar : "");
-        fprintf(to, "` | `%s` | %s | ", name, option->fallback ? option->fallback : option->type == FLAG ? "off" : "");
+        fprintf(to, "` | `%s` | %s", name, option->fallback ? option->fallback : option->type == FLAG ? "off" : "");
+        if (option->windows)
+            fprintf(to, " (`windows`: %s)", option->windows);
+        fputs(" | ", to);
         print_cell(to, option->help);
         fprintf(to, "%s |\n", option->repeats ? "; may be given several times" : "");
     }

@@ -6,18 +6,24 @@
 
 #include "config.h"
 
+/* Whose options: a few belong to one of them alone, and some defaults differ. */
+enum options_command { OPTIONS_RUN = 1, OPTIONS_WINDOWS = 2 };
+
 /*
  * Defaults, then the environment (CASEMENT_NAME for --name), then the arguments; the last one wins, lists grow.
  * arguments[0] is the first option. config is filled and stays the caller's to free, also on failure. 0, or -EINVAL
  * with a text.
  */
-int options_parse(struct config *config, int count, char **arguments, struct error *error);
+int options_parse(struct config *config, enum options_command command, int count, char **arguments,
+                  struct error *error);
+/* Whether the user said it, in the environment or among the arguments. After options_parse(). */
+bool options_given(const char *name);
 /* A text that begins with an option's name gets the variable's name instead, if the value came from there. */
 void options_name_source(struct error *error);
-/* What is in force after options_parse() and config_complete(), one `name = value (source)` a line. */
+/* What is in force after options_parse() and config_complete(), one `name = value (source)` a line; no secrets. */
 void options_print(const struct config *config, FILE *to);
-/* The options with their help, for `casement run --help`. */
-void options_help(FILE *to);
+/* The command's options with their help. */
+void options_help(enum options_command command, FILE *to);
 /* The same with environment variables and exit codes, as Markdown. */
 void options_reference(FILE *to);
 

@@ -1,4 +1,4 @@
-/* Where operators reach the machine: the control socket, and page and API with who may use them. */
+/* Where operators reach the program: the control socket, and page and API with who may use them (see service.h). */
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include "casement/log.h"
-#include "machine.h"
+#include "control.h"
+#include "service.h"
 #include "viewer/secret.h"
 #include "viewer/tls.h"
+#include "viewer/web.h"
 
 /* The address as a browser takes it. */
 static void page_address(const struct config *config, char *text, size_t size)
@@ -61,17 +63,17 @@ static int take_secret(const struct config *config, const char *address, char **
     return failed;
 }
 
-static int create_web(struct machine *m, struct error *error)
+static int create_web(struct service *service, const struct service_options *wanted, struct error *error)
 {
-    const struct config *config = m->config;
+    const struct config *config = wanted->config;
     const char *names[CONFIG_WEB_HOSTS + 2] = {config->name};
     char uuid[40] = "", cookie[32], address[96], *secret = NULL;
-    struct web_options options = {.main_loop = m->main_loop,
-                                  .ops = &machine_operations,
-                                  .machine = m,
+    struct web_options options = {.main_loop = wanted->main_loop,
+                                  .ops = wanted->ops,
+                                  .machine = wanted->machine,
                                   .asset = asset_find,
                                   .listener = -1,
-                                  .control = control_socket(m->control),
+                                  .control = control_socket(service->control),
                                   .cookie = cookie};
     int failed = 0;
 
@@ -97,22 +99,23 @@ static int create_web(struct machine *m, struct error *error)
                                              .secret = secret,
                                              .name = config->name,
                                              .hosts = (const char *const *)config->web_hosts};
-    failed = web_create(&options, &m->web, error);
+    failed = web_create(&options, &service->web, error);
     if (secret)
         OPENSSL_cleanse(secret, strlen(secret));
     free(secret);
     return failed;
 }
 
-int service_create(struct machine *m, struct error *error)
+int service_create(struct service *service, const struct service_options *options, struct error *error)
 {
-    int failed = control_create(m->config->control, &m->control, error);
+    int failed = control_create(options->config->control, &service->control, error);
 
-    return failed < 0 ? failed : create_web(m, error);
+    return failed < 0 ? failed : create_web(service, options, error);
 }
 
-void service_destroy(struct machine *m)
+void service_destroy(struct service *service)
 {
-    web_destroy(m->web);
-    control_destroy(m->control);
+    web_destroy(service->web);
+    control_destroy(service->control);
+    *service = (struct service){0};
 }

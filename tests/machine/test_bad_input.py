@@ -174,7 +174,7 @@ OPTIONS = [
     ("--web-password-file text", "--web-password-file", "only --access password asks for one", "leave the file out"),
     (f"{PORT} --access password --web-password-file none", "--web-password-file none", "No such file", "first line"),
     (f"{PORT} --access password --web-password-file folder", "--web-password-file folder", "directory", "name a file"),
-    (f"{PORT} --access password --web-password-file blank", "--web-password-file blank", "is empty", "write the password"),
+    (f"{PORT} --access password --web-password-file blank", "--web-password-file blank", "is empty", "write the secret"),
     (f"{PORT} --access password --web-password-file short", "--web-password-file short", "less than 8", "a longer one"),
     (f"{PORT} --web-cert none --web-key text", "--web-cert none", "No such file", "as PEM"),
     (f"{PORT} --web-cert text --web-key text", "--web-cert text", "no start line", "as PEM"),

@@ -58,7 +58,7 @@ static int parse(unsigned count, const char *const *words)
     config_free(&config);
     for (unsigned n = 0; n < count; n++)
         arguments[n] = (char *)words[n];
-    return options_parse(&config, (int)count, arguments, &error);
+    return options_parse(&config, OPTIONS_RUN, (int)count, arguments, &error);
 }
 #define PARSE(...) \
     parse(sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *), (const char *const[]){__VA_ARGS__})
@@ -123,9 +123,9 @@ static void disks(void **state)
         many[n + 1] = (char *)"x";
     }
     config_free(&config);
-    assert_int_equal(options_parse(&config, 2 * CONFIG_DISKS, many, &error), 0);
+    assert_int_equal(options_parse(&config, OPTIONS_RUN, 2 * CONFIG_DISKS, many, &error), 0);
     config_free(&config);
-    assert_int_equal(options_parse(&config, 2 * CONFIG_DISKS + 2, many, &error), -EINVAL);
+    assert_int_equal(options_parse(&config, OPTIONS_RUN, 2 * CONFIG_DISKS + 2, many, &error), -EINVAL);
     assert_says("16", "leave some out");
 }
 

@@ -20,7 +20,7 @@ static int parse(unsigned count, const char *const *words)
     config_free(&config);
     for (unsigned n = 0; n < count; n++)
         arguments[n] = (char *)words[n];
-    return options_parse(&config, (int)count, arguments, &error);
+    return options_parse(&config, OPTIONS_RUN, (int)count, arguments, &error);
 }
 #define PARSE(...) \
     parse(sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *), (const char *const[]){__VA_ARGS__})

@@ -67,7 +67,7 @@ static int check(unsigned count, const char *const *words)
         arguments[used++] = (char *)base[n];
     for (unsigned n = 0; n < count; n++)
         arguments[used++] = (char *)words[n];
-    failed = options_parse(&config, (int)used, arguments, &error);
+    failed = options_parse(&config, OPTIONS_RUN, (int)used, arguments, &error);
     if (failed == 0)
         failed = config_complete(&config, &error);
     return failed < 0 ? failed : config_check(&config, &error);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "casement/bytes.h"
 #include "secret.h"
 
 static const char signs[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -53,38 +54,44 @@ int secret_token(const char *path, char token[ACCESS_TEXT], bool *made, struct e
     return failed;
 }
 
+int secret_line(const char *option, const char *path, char *text, size_t size, bool *exposed, struct error *error)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), failed = 0;
+    struct stat info = {0};
+    ssize_t count = fd < 0 || fstat(fd, &info) < 0 ? -1 : read(fd, text, size);
+
+    text[0] = count > 0 ? text[0] : 0;
+    if (count < 0) {
+        failed = error_set(error, errno, "%s %s: %s; name a file that can be read, with the secret in its first line",
+                           option, path, strerror(errno));
+    } else {
+        text[MIN((size_t)count, size - 1)] = 0;
+        if (strcspn(text, "\r\n") == size - 1)
+            failed = error_set(error, EINVAL, "%s %s: its first line has more than %zu characters; shorten it", option,
+                               path, size - 2);
+        text[strcspn(text, "\r\n")] = 0;
+        if (failed == 0 && !*text)
+            failed = error_set(error, EINVAL, "%s %s: its first line is empty; write the secret there", option, path);
+    }
+    if (exposed)
+        *exposed = info.st_mode & (S_IRGRP | S_IROTH);
+    if (fd >= 0)
+        close(fd);
+    return failed;
+}
+
 int secret_password(const char *path, char **password, bool *exposed, struct error *error)
 {
     char text[ACCESS_SECRET_MAX + 1] = "";
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), failed = 0;
-    struct stat info = {0};
-    ssize_t count = fd < 0 || fstat(fd, &info) < 0 ? -1 : read(fd, text, sizeof text - 1);
+    int failed = secret_line("--web-password-file", path, text, sizeof text, exposed, error);
 
-    if (count < 0) {
-        failed = error_set(error, errno, "--web-password-file %s: %s; name a file with the password in its first line",
-                           path, strerror(errno));
-    } else {
-        text[strcspn(text, "\r\n")] = 0;
-        if (!*text)
-            failed = error_set(error, EINVAL,
-                               "--web-password-file %s: its first line is empty; write the password there", path);
-        else if (strlen(text) < SECRET_PASSWORD_MIN)
-            failed = error_set(error, EINVAL,
-                               "--web-password-file %s: the password has less than %d characters; choose a longer one",
-                               path, SECRET_PASSWORD_MIN);
-        else if (strlen(text) >= ACCESS_SECRET_MAX)
-            failed = error_set(error, EINVAL,
-                               "--web-password-file %s: the password has more than %d characters; choose a shorter one",
-                               path, ACCESS_SECRET_MAX - 1);
-    }
-    if (failed == 0) {
-        *exposed = info.st_mode & (S_IRGRP | S_IROTH);
-        *password = strdup(text);
-        if (!*password)
-            failed = error_set(error, ENOMEM, "--web-password-file %s: out of memory", path);
-    }
+    if (failed == 0 && strlen(text) < SECRET_PASSWORD_MIN)
+        failed = error_set(error, EINVAL,
+                           "--web-password-file %s: the password has less than %d characters; choose a longer one",
+                           path, SECRET_PASSWORD_MIN);
+    *password = failed == 0 ? strdup(text) : NULL;
+    if (failed == 0 && !*password)
+        failed = error_set(error, ENOMEM, "--web-password-file %s: out of memory", path);
     OPENSSL_cleanse(text, sizeof text);
-    if (fd >= 0)
-        close(fd);
     return failed;
 }

@@ -51,7 +51,7 @@ static int check_texts(const struct answers *answers, struct error *error)
         {"--edition", answers->edition, 64, false},
         {"--language", answers->language, 64, false},
         {"--region", answers->region, 64, false},
-        {"--keyboard", answers->keyboard, 64, false},
+        {"--keyboard-locale", answers->keyboard, 64, false},
         {"--key", answers->key, 64, false},
         {"--user", answers->user, 20, false},
         {"--password", answers->password, 127, true},
@@ -276,7 +276,7 @@ static int check_locales(const struct answers *answers, struct error *error)
     if (answers->region && !locale_require("--region", answers->region, error))
         return -EINVAL;
     if (answers->keyboard && !answers_is_keyboard_id(answers->keyboard) &&
-        !locale_require("--keyboard", answers->keyboard, error))
+        !locale_require("--keyboard-locale", answers->keyboard, error))
         return -EINVAL;
     return 0;
 }
@@ -284,7 +284,7 @@ static int check_locales(const struct answers *answers, struct error *error)
 static int check_resolution(unsigned width, unsigned height, struct error *error)
 {
     if ((width || height) && (width < 640 || width > 7680 || height < 480 || height > 4320))
-        return error_set(error, EINVAL, "--resolution %ux%u: no such screen; give 640x480 to 7680x4320", width, height);
+        return error_set(error, EINVAL, "--display %ux%u: no such screen; give 640x480 to 7680x4320", width, height);
     return 0;
 }
 

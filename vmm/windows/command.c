@@ -1,4 +1,7 @@
-/* `casement windows`: which systems there are, what a medium is, and a medium from where its vendor offers it. */
+/*
+ * `casement windows`: runs a Windows, which installs itself first; and tools: which systems there are, what a medium
+ * is, a medium from where its vendor offers it, room for another system.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -9,18 +12,22 @@
 #include <unistd.h>
 
 #include "../commands.h"
+#include "../config.h"
+#include "../options.h"
 #include "../size.h"
 #include "../tool.h"
 #include "casement/bytes.h"
 #include "catalogue.h"
 #include "fetch.h"
+#include "install.h"
+#include "journey.h"
 #include "medium.h"
+#include "progress.h"
+#include "source.h"
 
-#define LEAST_MEDIUM (100 * MiB) /* what is smaller is a page that says why there is none */
-
-enum { OPTION_LANGUAGE, OPTION_TO, OPTION_SHA256, OPTION_JSON, OPTIONS };
+enum { OPTION_LANGUAGE, OPTION_TO, OPTION_SHA256, OPTION_JSON, OPTION_STATE, OPTIONS };
 static const struct tool_option all_options[OPTIONS] = {
-    {"--language", false}, {"--to", false}, {"--sha256", false}, {"--json", true}};
+    {"--language", false}, {"--to", false}, {"--sha256", false}, {"--json", true}, {"--state", false}};
 
 static volatile sig_atomic_t interrupted;
 
@@ -117,56 +124,10 @@ static int identify(struct tool_call *call)
     return failed < 0 ? tool_fail(call, failed) : TOOL_GOOD;
 }
 
-static void show_left(int64_t seconds)
-{
-    if (seconds < 0)
-        fputs("        ", stderr);
-    else
-        fprintf(stderr, "%2" PRId64 ":%02" PRId64 ":%02" PRId64, seconds / 3600, seconds / 60 % 60, seconds % 60);
-}
-
 static bool show_progress(void *opaque, const struct fetch_progress *progress)
 {
-    unsigned percent = progress->size ? (unsigned)(100.0 * progress->done / progress->size) : 0;
-
-    (void)opaque;
-    if (isatty(STDERR_FILENO)) {
-        fprintf(stderr, "\r%s: %3u %%  %" PRIu64 " of %" PRIu64 " MB  %.1f MB/s  ", progress->title, percent,
-                progress->done / 1000000, progress->size / 1000000, progress->rate / 1e6);
-        show_left(progress->seconds_left);
-        fputs("\x1B[K", stderr);
-    }
+    progress_show(opaque, progress);
     return interrupted;
-}
-
-static int page_text(void *opaque, const char *url, char **text, struct error *error)
-{
-    (void)opaque;
-    return fetch_text(&(struct fetch_options){.url = url}, MiB, text, error);
-}
-
-static int link_target(void *opaque, const char *url, char **target, struct error *error)
-{
-    (void)opaque;
-    return fetch_target(&(struct fetch_options){.url = url}, target, error);
-}
-
-/* The link of what was asked for, which is one itself or a name of the catalogue; *link is the caller's to free. */
-static int find_link(struct tool_call *call, const char *place, char **link, struct fetch_options *options)
-{
-    static const struct catalogue_web web = {page_text, link_target, NULL};
-    const char *word = call->words[0], *language = call->values[OPTION_LANGUAGE];
-    const struct catalogue_entry *entry;
-
-    if (strstr(word, "://")) {
-        *link = strdup(word);
-        return *link ? 0 : error_set(&call->error, ENOMEM, "%s: out of memory", word);
-    }
-    entry = catalogue_find(word, &call->error);
-    if (!entry)
-        return -EINVAL;
-    return catalogue_link(entry, language ? language : "en-US", place, &web, link, &options->size, &options->sha256,
-                          &call->error);
 }
 
 static void catch_signals(void)
@@ -179,23 +140,26 @@ static void catch_signals(void)
 
 static int fetch_medium(struct tool_call *call)
 {
-    struct fetch_options options = {.path = call->values[OPTION_TO], .progress = show_progress};
+    struct progress_lines lines = {0};
+    struct fetch_options options = {.path = call->values[OPTION_TO], .progress = show_progress, .opaque = &lines};
+    const char *language = call->values[OPTION_LANGUAGE];
     char digest[65] = "", *link = NULL;
-    int failed = 0;
+    struct source source;
+    int failed = source_find("fetch", call->words[0], &source, &call->error);
 
-    if (!options.path)
+    if (failed == 0 && !source.entry && !source.is_link)
+        failed = error_set(&call->error, EINVAL, "fetch %s: is a file already; give a name or a link", call->words[0]);
+    if (failed == 0 && !options.path)
         failed = error_set(&call->error, EINVAL, "%s: where to? give --to FILE", call->words[0]);
     if (failed == 0)
-        failed = find_link(call, options.path, &link, &options);
+        failed = source_link(&source, language, options.path, &link, &options, &call->error);
     if (failed == 0 && call->values[OPTION_SHA256])
         options.sha256 = call->values[OPTION_SHA256];
     if (failed == 0) {
         options.url = link;
-        options.minimum = options.size ? 0 : LEAST_MEDIUM;
         catch_signals();
         failed = fetch(&options, digest, &call->error);
-        if (isatty(STDERR_FILENO))
-            fputc('\n', stderr);
+        progress_end(&lines);
     }
     free(link);
     if (failed < 0)
@@ -205,11 +169,41 @@ static int fetch_medium(struct tool_call *call)
     return TOOL_GOOD;
 }
 
+/* With the lock of a machine that runs there. */
+static int set_aside(struct tool_call *call)
+{
+    const char *folder = call->values[OPTION_STATE] ? call->values[OPTION_STATE] : "windows";
+    struct config config = {.state = (char *)folder};
+    char disk[PATH_MAX], place[PATH_MAX];
+    int state =
+        access(folder, F_OK) < 0
+            ? error_set(&call->error, errno, "--state %s: %s; name the folder of a Windows", folder, strerror(errno))
+            : state_take(&config, &call->error);
+    int failed = MIN(state, 0);
+
+    snprintf(disk, sizeof disk, "%s/data.img", folder);
+    if (access(disk, F_OK) < 0)
+        snprintf(disk, sizeof disk, "%s/data.qcow2", folder);
+    if (failed == 0)
+        failed = journey_set_aside(folder, disk, place, sizeof place, &call->error);
+    if (state >= 0)
+        close(state);
+    if (failed < 0)
+        return tool_fail(call, failed);
+    if (*place)
+        fprintf(call->out, "%s: what was there lies in %s now; the next start installs anew\n", folder, place);
+    else
+        fprintf(call->out, "%s: nothing to set aside\n", folder);
+    return TOOL_GOOD;
+}
+
 static const struct tool_command commands[] = {
     {"list", "", "the systems that can be asked for by name", 0, 0, list},
     {"identify", "ISO", "what an installation medium has on it", 1, 1U << OPTION_JSON, identify},
     {"fetch", "NAME|URL", "get a medium, taken up again where it was cut off, and verified", 1,
      1U << OPTION_LANGUAGE | 1U << OPTION_TO | 1U << OPTION_SHA256, fetch_medium},
+    {"set-aside", "", "keep the old disk in backups/, so that the next start installs anew", 0, 1U << OPTION_STATE,
+     set_aside},
 };
 
 static const char notes[] =
@@ -217,13 +211,27 @@ static const char notes[] =
     "  --to FILE         fetch: where the medium goes; never overwritten\n"
     "  --language TAG    fetch: en-US (the default), de-DE, ...: of evaluations, as their page has them\n"
     "  --sha256 DIGEST   fetch: what it must be; of the systems of the list in English it is known\n"
-    "  --json            identify: as JSON\n\n"
+    "  --json            identify: as JSON\n"
+    "  --state FOLDER    set-aside: the folder of that Windows (default windows)\n\n"
     "The exit status is 0, or 1 when the host or the network failed, 2 when it was refused.\n";
 
 int windows_main(int count, char **arguments, FILE *out)
 {
-    static const struct tool tool = {"windows", "media of Windows",   all_options, OPTIONS,
-                                     commands,  ARRAY_SIZE(commands), notes};
+    static const struct tool tool = {"windows", "media and disks of Windows", all_options, OPTIONS,
+                                     commands,  ARRAY_SIZE(commands),         notes};
 
+    if (count == 1 && !strcmp(arguments[0], "--help")) {
+        fputs("casement windows [OPTION...]         runs a Windows, which is installed first where there is none\n"
+              "casement windows config [OPTION...]  what that with these options and this environment would use\n\n",
+              out);
+        tool_main(&tool, count, arguments, out);
+        fputs("\nOptions of running:\n", out);
+        options_help(OPTIONS_WINDOWS, out);
+        return TOOL_GOOD;
+    }
+    if (count == 0 || !strncmp(arguments[0], "--", 2))
+        return install_main(count, arguments);
+    if (!strcmp(arguments[0], "config"))
+        return install_config(count - 1, arguments + 1);
     return tool_main(&tool, count, arguments, out);
 }

@@ -23,7 +23,7 @@ extern const char *const journey_step_names[JOURNEY_INSTALLED + 1];
 struct journey {
     enum journey_step step;
     unsigned phase;
-    char version[64];              /* as it was asked for */
+    char version[1024];            /* as it was asked for */
     char medium[1024], digest[65]; /* the ISO's path, and its SHA-256 if it was computed */
     bool fetched_by_us;            /* so it may be deleted */
     unsigned image;                /* its index on the medium */

@@ -1,0 +1,35 @@
+/*
+ * Everything before Setup can run: the medium found or downloaded, known for what it is, the edition chosen, the system
+ * disk made, the answer disc made. Each step is written down (journey.h) when it is done, so that it is done once.
+ */
+#ifndef CASEMENT_WINDOWS_PREPARE_H
+#define CASEMENT_WINDOWS_PREPARE_H
+
+#include <limits.h>
+
+#include "../config.h"
+#include "journey.h"
+#include "source.h"
+#include "waiting.h"
+
+struct preparation {
+    struct config *config;
+    struct source source;
+    struct journey journey;
+    char disk[PATH_MAX]; /* the system disk */
+    bool qcow2, disk_there;
+    int disc; /* the answer disc, a memfd; -1: none */
+};
+
+/*
+ * Reads the journey and looks at the disk, and settles what it is to be: preparation->journey.step is INSTALLED when
+ * there is a system on the disk, whatever the journey says. Config, source and disc (-1) are set; the state folder is
+ * the caller's. 0, or -errno with a text, and then nothing may be touched.
+ */
+int prepare_look(struct preparation *preparation, struct error *error);
+/* The steps that are left, as waiting_run()'s work; opaque is the preparation. 0, or -errno with a text. */
+int prepare(void *preparation, struct waiting *waiting, struct error *error);
+/* Puts the disks that the step needs in front of the user's, or instead of them. 0, or -errno with a text. */
+int prepare_disks(struct preparation *preparation, struct error *error);
+
+#endif

@@ -1,0 +1,139 @@
+/* From options to wishes that are whole (see wishes.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../options.h"
+#include "../viewer/secret.h"
+#include "casement/bytes.h"
+#include "casement/input.h"
+#include "casement/log.h"
+#include "locales.h"
+#include "wishes.h"
+
+#define DISKS_OF_OURS 4 /* the system disk, the medium, the answer disc, a disk for a driver to be tried on */
+#define RDP "127.0.0.1:3389:3389"
+
+/* One of the pair: the text itself, or the file that has it. */
+static int read_secret(const char *option, const char *path, const char **value, struct error *error)
+{
+    char text[1024], *copy;
+    bool exposed = false;
+    int failed;
+
+    if (!path)
+        return 0;
+    if (*value)
+        return error_set(error, EINVAL, "%s %s: the value itself was given as well; leave one of them out", option,
+                         path);
+    failed = secret_line(option, path, text, sizeof text, &exposed, error);
+    copy = failed == 0 ? strdup(text) : NULL;
+    explicit_bzero(text, sizeof text);
+    if (failed < 0)
+        return failed;
+    if (!copy)
+        return error_set(error, ENOMEM, "configuration: out of memory");
+    if (exposed)
+        log_warning("%s %s: other users can read it; chmod 600", option, path);
+    *value = copy;
+    return 0;
+}
+
+static int read_secrets(struct config_windows *windows, struct error *error)
+{
+    int failed = read_secret("--password-file", windows->password_file, &windows->answers.password, error);
+
+    if (failed == 0)
+        failed = read_secret("--domain-password-file", windows->domain_password_file, &windows->answers.domain_password,
+                             error);
+    return failed == 0 ? read_secret("--key-file", windows->key_file, &windows->answers.key, error) : failed;
+}
+
+/* The machine types on the layout that Windows will have, where it knows that one. */
+static int choose_layout(struct config *config, struct error *error)
+{
+    const struct answers *answers = &config->windows.answers;
+    const char *const texts[] = {answers->keyboard, answers->region, answers->language};
+    struct error ignored;
+
+    if (options_given("keyboard"))
+        return 0;
+    for (size_t n = 0; n < ARRAY_SIZE(texts); n++) {
+        const struct locale *locale = texts[n] ? locale_find(texts[n]) : NULL;
+
+        if (locale)
+            return input_layout_check(locale->tag, "", &ignored) == 0 ? config_set_keyboard(config, locale->tag, error)
+                                                                      : 0;
+    }
+    return 0;
+}
+
+static int check_folder(const char *option, const char *path, struct error *error)
+{
+    struct stat info;
+
+    if (!path)
+        return 0;
+    if (stat(path, &info) < 0 || access(path, R_OK | (S_ISDIR(info.st_mode) ? X_OK : 0)) < 0)
+        return error_set(error, errno, "%s %s: %s; name one that can be read", option, path, strerror(errno));
+    if (!S_ISDIR(info.st_mode))
+        return error_set(error, ENOTDIR, "%s %s: is no folder; name the folder that the files are in", option, path);
+    return 0;
+}
+
+static int check_file(const char *option, const char *path, bool or_folder, struct error *error)
+{
+    struct stat info;
+
+    if (!path)
+        return 0;
+    if (stat(path, &info) < 0 || access(path, R_OK) < 0)
+        return error_set(error, errno, "%s %s: %s; name one that can be read", option, path, strerror(errno));
+    if (!S_ISREG(info.st_mode) && !(or_folder && S_ISDIR(info.st_mode)))
+        return error_set(error, EINVAL, "%s %s: is no file; name one", option, path);
+    return 0;
+}
+
+static int check_places(const struct config_windows *windows, struct error *error)
+{
+    int failed = check_folder("--oem", windows->oem, error);
+
+    if (failed == 0)
+        failed = check_file("--answer-file", windows->answer_file, false, error);
+    if (failed == 0)
+        failed = check_file("--drivers", windows->drivers, true, error);
+    if (failed == 0 && windows->disk_size % 512)
+        failed = error_set(error, EINVAL, "--disk-size: not a multiple of 512 bytes; give it in M or G");
+    return failed;
+}
+
+int wishes_complete(struct config *config, struct source *source, struct error *error)
+{
+    struct config_windows *windows = &config->windows;
+    struct answers *answers = &windows->answers;
+    int failed = read_secrets(windows, error);
+
+    answers->width = config->display_width;
+    answers->height = config->display_height;
+    answers->has_oem = windows->oem != NULL;
+    answers->virtio = windows->profile == CONFIG_PROFILE_VIRTIO;
+    config->card = answers->virtio ? CONFIG_CARD_VIRTIO : CONFIG_CARD_E1000E;
+    if (failed == 0)
+        failed = answers_check(answers, error);
+    if (failed == 0)
+        failed = check_places(windows, error);
+    if (failed == 0)
+        failed = source_find("--version", windows->version, source, error);
+    if (failed == 0)
+        failed = choose_layout(config, error);
+    if (failed == 0 && config->disk_count > CONFIG_DISKS - DISKS_OF_OURS)
+        failed = error_set(error, EINVAL, "--disk: at most %d beside the system disk and its media; leave some out",
+                           CONFIG_DISKS - DISKS_OF_OURS);
+    if (failed == 0 && !config->forward_count && config->net != CONFIG_NET_NONE)
+        failed = config_add_forward(config, RDP, error);
+    return failed;
+}
