@@ -23,7 +23,7 @@ static int add_virtio(struct machine *m, unsigned n, const char *serial, struct 
         .block = m->disks[n], .queues = m->config->disks[n].queues, .slot = (int)(SLOT_FIRST_DISK + n)};
 
     snprintf(device.serial, sizeof device.serial, "%s", serial);
-    return virtio_block_create(&m->board, &device, error);
+    return virtio_block_create(&m->board, &device, &m->virtio_disks[n], error);
 }
 
 static void virtio_path(const struct machine *m, unsigned n, char *path)
@@ -141,6 +141,11 @@ bool disks_describe(const struct machine *m, unsigned n, struct machine_disk *di
     config_disk_id(m->config, n, disk->id);
     block_totals(block, &disk->totals);
     return true;
+}
+
+bool disks_driven(const struct machine *m, unsigned n)
+{
+    return n < m->disk_count && m->virtio_disks[n] && virtio_driven(m->virtio_disks[n]);
 }
 
 static int add_disk(struct machine *m, unsigned n, struct error *error)

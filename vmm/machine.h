@@ -82,6 +82,7 @@ struct machine {
     _Atomic uint32_t full_disks;                               /* bits of those that wait for space on the host */
     unsigned disk_count, ahci_drives, disk_port[CONFIG_DISKS]; /* of AHCI or USB */
     struct ahci *ahci;                                         /* NULL without a drive */
+    struct virtio *virtio_disks[CONFIG_DISKS];                 /* NULL: behind another controller */
     struct acpi_options acpi;
     uint32_t apic_ids[KVM_MAX_VCPUS];
     /* Life: */
@@ -122,6 +123,9 @@ int disks_create(struct machine *machine, struct error *error);
 int disks_grow(struct machine *machine, const char *name, uint64_t size, struct error *error);
 /* The index-th disk for operators; false behind the last. Any thread. */
 bool disks_describe(const struct machine *machine, unsigned index, struct machine_disk *disk);
+/* Whether the guest's own driver, not just firmware's, drives the index-th disk by virtio_driven(); false for one
+ * behind another controller. Any thread. */
+bool disks_driven(const struct machine *machine, unsigned index);
 /* Whether the machine has to wait for space on the host, and for whose; the text is empty when not. Any thread. */
 bool disks_full(const struct machine *machine, char *text, size_t size);
 /* From here on no disk says that it waits for space, and none does: before vCPUs and main loop go. */

@@ -467,7 +467,8 @@ static int create_queues(struct blk *blk, struct error *error)
     return 0;
 }
 
-int virtio_block_create(struct board *board, const struct virtio_block_options *options, struct error *error)
+int virtio_block_create(struct board *board, const struct virtio_block_options *options, struct virtio **result,
+                        struct error *error)
 {
     static const struct device_ops device_ops = {.destroy = destroy};
     static const struct virtio_ops ops = {
@@ -509,5 +510,7 @@ int virtio_block_create(struct board *board, const struct virtio_block_options *
     }
     block_on_resize(options->block, resized, blk);
     board_add(board, &blk->device);
+    if (result)
+        *result = blk->virtio;
     return 0;
 }

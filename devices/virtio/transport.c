@@ -671,3 +671,15 @@ uint64_t virtio_features(const struct virtio *virtio)
 {
     return virtio->state.status & STATUS_FEATURES_OK ? virtio->state.driver_features : 0;
 }
+
+bool virtio_driven(struct virtio *virtio)
+{
+    const struct virtio_state *state = &virtio->state;
+    bool driven;
+
+    pthread_mutex_lock(&virtio->lock);
+    driven = (state->status & STATUS_DRIVER_OK) && !(state->status & (STATUS_FAILED | STATUS_NEEDS_RESET)) &&
+             (state->driver_features & (VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) | VIRTIO_BIT(VIRTIO_F_EVENT_IDX)));
+    pthread_mutex_unlock(&virtio->lock);
+    return driven;
+}

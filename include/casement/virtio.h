@@ -110,6 +110,12 @@ bool virtio_queue_running(const struct virtq *queue);
 /* Features that the driver accepted; 0 before FEATURES_OK. */
 uint64_t virtio_features(const struct virtio *virtio);
 /*
+ * Does an operating system's driver drive the device now, not just firmware's? Firmware (OVMF) accepts none of the
+ * ring's features that are offered here, and Windows' and Linux's drivers do (platform contract 7.1, 7.2). What had a
+ * driver has none from a reset on, and while the device is broken or its driver gave it up. Any thread.
+ */
+bool virtio_driven(struct virtio *virtio);
+/*
  * Changes the device configuration: change runs once, with config_read() and the generation locked out, so that a
  * driver which reads a field in parts sees by the generation that they do not belong together (section 2.5). Interrupts
  * for configuration. Any thread.
@@ -126,7 +132,9 @@ struct virtio_block_options {
     unsigned queues;     /* 1 to 64 */
     int slot;
 };
-int virtio_block_create(struct board *board, const struct virtio_block_options *options, struct error *error);
+/* *virtio, unless virtio is NULL, is for virtio_driven(), and valid as long as the board. */
+int virtio_block_create(struct board *board, const struct virtio_block_options *options, struct virtio **virtio,
+                        struct error *error);
 int virtio_net_create(struct board *board, const struct net_card_options *options, struct error *error);
 int virtio_rng_create(struct board *board, int slot, struct error *error);
 

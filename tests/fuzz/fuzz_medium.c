@@ -92,6 +92,24 @@ static int read_image(void *opaque, void *to, size_t length, uint64_t offset)
     return 0;
 }
 
+/* All that is in a folder, and in the folders there. */
+static void use_folder(const struct iso9660 *iso, const struct iso9660_file *folder, unsigned depth, unsigned *left)
+{
+    struct iso9660_list list = {.iso = iso, .folder = *folder};
+    struct iso9660_entry entry;
+    struct error error = {""};
+    int result = 0;
+
+    for (; *left && (result = iso9660_next(&list, &entry, &error)) == 1; --*left) {
+        must(memchr(entry.name, 0, sizeof entry.name), "a name of a file");
+        for (unsigned n = 0; n < entry.file.extent_count; n++)
+            must(entry.file.extents[n].offset + entry.file.extents[n].length <= iso->root.image->size, "an extent");
+        if (entry.is_folder && depth)
+            use_folder(iso, &entry.file, depth - 1, left);
+    }
+    must(result >= 0 || error.text[0], "refused without a word");
+}
+
 static void use_iso9660(const uint8_t *data, size_t size)
 {
     static const char *const paths[] = {"sources/install.wim", "a", "a/b"};
@@ -99,12 +117,14 @@ static void use_iso9660(const uint8_t *data, size_t size)
     const struct medium_source image = {read_image, &bytes, image_size(&bytes), "input"};
     struct error error = {""};
     struct iso9660 iso;
+    unsigned left = 1000;
 
     if (iso9660_open(&image, &iso, &error) < 0) {
         must(error.text[0], "refused without a word");
         return;
     }
     must(memchr(iso.volume, 0, sizeof iso.volume), "a name");
+    use_folder(&iso, &iso.root, 4, &left);
     for (size_t n = 0; n < ARRAY_SIZE(paths); n++) {
         struct iso9660_file file;
         uint8_t end[64];

@@ -21,7 +21,8 @@
 #define SECONDS 6
 
 static struct fake *fake;
-static _Atomic bool ended;
+static struct virtio *disk;
+static _Atomic bool ended, driven;
 
 static void put(uint64_t at, unsigned size, uint64_t value)
 {
@@ -43,6 +44,17 @@ static void *produce(void *opaque)
 {
     while (!atomic_load(&ended))
         __atomic_store_n(word(VIRTIO_AVAIL + 2), (uint16_t)(used() + SIZE), __ATOMIC_RELEASE);
+    return opaque;
+}
+
+/* An operator asks at any time. The driver here accepts what firmware does. */
+static void *ask(void *opaque)
+{
+    while (!atomic_load(&ended)) {
+        if (virtio_driven(disk))
+            atomic_store(&driven, true);
+        usleep(100);
+    }
     return opaque;
 }
 
@@ -81,16 +93,17 @@ static void resets_and_a_producer(void **state)
     struct error error = {""};
     unsigned rounds = 0;
     int64_t end = clock_ns() + SECONDS * INT64_C(1000000000);
-    pthread_t producer;
+    pthread_t producer, operator;
 
     (void)state;
     fake = fake_create(0);
     assert_int_equal(pci_bus_create(&fake->board, &fake->board.pci), 0);
     device.block = open_disk(path);
-    assert_int_equal(virtio_block_create(&fake->board, &device, &error), 0);
+    assert_int_equal(virtio_block_create(&fake->board, &device, &disk, &error), 0);
     fake_virtio_place(fake);
     fill_rings();
     assert_int_equal(pthread_create(&producer, NULL, produce, NULL), 0);
+    assert_int_equal(pthread_create(&operator, NULL, ask, NULL), 0);
     for (unsigned n = 0; n < RESETS && clock_ns() < end; n++) {
         uint8_t *data = memory_at(fake->board.memory, DATA, SIZE);
 
@@ -106,7 +119,9 @@ static void resets_and_a_producer(void **state)
     }
     atomic_store(&ended, true);
     pthread_join(producer, NULL);
+    pthread_join(operator, NULL);
     assert_true(rounds > 10);
+    assert_false(atomic_load(&driven));
     fake_destroy(fake);
     block_close(device.block);
 }

@@ -282,7 +282,7 @@ static void nothing_is_written_elsewhere(void **state)
         open_before += was_open[n] = fcntl(n, F_GETFD) >= 0;
     fake_text(fake_below("file"), "of the host");
     fake_disc_add(disc, "Autounattend.xml", "password");
-    assert_int_equal(disc_add_folder(disc, "OEM", fake_folder, MiB, &error), 0);
+    assert_int_equal(disc_add_folder(disc, "OEM", fake_folder, "", MiB, &error), 0);
     atomic_store(&watching, true);
     fd = fake_disc_finish(disc);
     atomic_store(&watching, false);

@@ -1,5 +1,6 @@
 /* ISO 9660 images made by hand: what programs do not make readily, good, odd and without end. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -201,6 +202,111 @@ static void endless_iso9660(void **state)
     free(hand.bytes);
 }
 
+/* What is listed, as one text: names, with a slash of folders, and sizes. */
+static const char *list(struct hand *hand, const char *path)
+{
+    static char text[256];
+    struct iso9660 iso;
+    struct iso9660_list listing = {.iso = &iso};
+    struct iso9660_entry entry;
+    size_t used = 0;
+    int more;
+
+    error.text[0] = text[0] = 0;
+    assert_int_equal(iso9660_open(&hand->source, &iso, &error), 0);
+    if (iso9660_find_folder(&iso, path, &listing.folder, &error) < 0)
+        return "none";
+    while ((more = iso9660_next(&listing, &entry, &error)) == 1)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %u ", entry.name, entry.is_folder ? "/" : "",
+                                 (unsigned)entry.file.size);
+    return more < 0 ? error.text : text;
+}
+
+static void lists_of_folders(void **state)
+{
+    struct hand hand;
+    uint8_t *at;
+
+    (void)state;
+    hand_make(&hand);
+    assert_string_equal(list(&hand, ""), "FILE 5 SOURCES/ 2048 ");
+    assert_string_equal(list(&hand, "sources"), "");
+    assert_string_equal(list(&hand, "sources/"), "");
+    assert_string_equal(list(&hand, "file"), "none");
+    at = sector_of(&hand, 21);
+    at = put_record(at, "\1", 2, 20, SECTOR);
+    at = put_record(at, "B.WIM;1", 0x80, 40, SECTOR);
+    at = put_record(at, "B.WIM;1", 0, 42, 7);
+    at = put_record(at, "ICON.;1", 4, 40, 9); /* associated */
+    at = put_record(at, "A.B;C;12", 0, 40, 0);
+    at = put_record(at, ".;1", 0, 40, 1);
+    put_record(at, "SUB", 2, 22, SECTOR);
+    put_record(sector_of(&hand, 22), "NAME", 0, 40, 3);
+    assert_string_equal(list(&hand, "Sources"), "B.WIM 2055 A.B;C 0  1 SUB/ 2048 ");
+    assert_string_equal(list(&hand, "sources/sub"), "NAME 3 ");
+    assert_string_equal(list(&hand, "sources/other"), "none");
+    /* One that does not go on, one that another name follows, a folder that goes on, and what is behind the end. */
+    put_record(sector_of(&hand, 22), "NAME", 0x80, 40, 3);
+    assert_non_null(strstr(list(&hand, "sources/sub"), "the end of a large file is missing"));
+    put_record(put_record(sector_of(&hand, 22), "NAME", 0x80, 40, 3), "NAMF", 0, 40, 3);
+    assert_non_null(strstr(list(&hand, "sources/sub"), "the end of a large file is missing"));
+    put_record(sector_of(&hand, 22), "NAME", 0x82, 40, 3);
+    assert_non_null(strstr(list(&hand, "sources/sub"), "a folder in pieces"));
+    put_record(sector_of(&hand, 22), "NAME", 0, SECTORS, 3);
+    assert_non_null(strstr(list(&hand, "sources/sub"), "cut off"));
+    sector_of(&hand, 22)[0] = 3;
+    assert_non_null(strstr(list(&hand, "sources/sub"), "an entry of a folder"));
+    /* A folder of more bytes than any has. */
+    hand.source.size = hand.size = UINT64_C(1) << 40;
+    put_le32(sector_of(&hand, 20) + 34 + 40 + 10, 9 * MiB);
+    assert_non_null(strstr(list(&hand, "sources"), "too many"));
+    free(hand.bytes);
+}
+
+/* The longest name of the widest characters, half a pair, and a version of Joliet's own. */
+static void names_of_lists(void **state)
+{
+    struct hand hand;
+    struct iso9660 iso;
+    struct iso9660_list listing = {.iso = &iso};
+    struct iso9660_entry entry;
+    uint8_t *at;
+    char x[223];
+
+    (void)state;
+    hand_make(&hand);
+    memcpy(sector_of(&hand, 17), sector_of(&hand, 16), SECTOR);
+    put(sector_of(&hand, 17), "\2CD001\1", 7);
+    put(sector_of(&hand, 17) + 88, "%/E", 3);
+    put_record(sector_of(&hand, 17) + 156, "", 2, 22, SECTOR);
+    put(sector_of(&hand, 18), "\377CD001\1", 7);
+    memset(x, 'x', sizeof x);
+    x[222] = 0;
+    at = sector_of(&hand, 22);
+    at = put_record(at, "\1", 2, 22, SECTOR);
+    put_record(at, x, 0, 40, 1);
+    at[0] = 255; /* an odd number, which writers avoid */
+    for (unsigned n = 0; n < 111; n++)
+        put_be16(at + 33 + (size_t)n * 2, 0x20AC);
+    put_be16(at + 33, 0xD83E);
+    put_be16(at + 35, 0xDE9F);
+    put_be16(at + 37, 0xD800);
+    at += at[0];
+    put_record(at, "12345678", 0, 40, 2);
+    put(at + 33, "\0a\0.\0;\0001", 8);
+    assert_int_equal(iso9660_open(&hand.source, &iso, &error), 0);
+    assert_true(iso.joliet);
+    listing.folder = iso.root;
+    assert_int_equal(iso9660_next(&listing, &entry, &error), 1);
+    assert_memory_equal(entry.name, "\xF0\x9F\xAA\x9F?\xE2\x82\xAC", 8);
+    assert_int_equal(strlen(entry.name), 4 + 1 + 108 * 3);
+    assert_int_equal(iso9660_next(&listing, &entry, &error), 1);
+    assert_string_equal(entry.name, "a");
+    assert_int_equal(iso9660_next(&listing, &entry, &error), 0);
+    assert_int_equal(iso9660_next(&listing, &entry, &error), 0);
+    free(hand.bytes);
+}
+
 static void joliet_names(void **state)
 {
     struct hand hand;
@@ -239,10 +345,8 @@ static void joliet_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(files_of_more_than_4_gib),
-        cmocka_unit_test(odd_iso9660),
-        cmocka_unit_test(endless_iso9660),
-        cmocka_unit_test(joliet_names),
+        cmocka_unit_test(files_of_more_than_4_gib), cmocka_unit_test(odd_iso9660),    cmocka_unit_test(endless_iso9660),
+        cmocka_unit_test(lists_of_folders),         cmocka_unit_test(names_of_lists), cmocka_unit_test(joliet_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

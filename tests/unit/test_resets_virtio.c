@@ -114,7 +114,7 @@ static void run(enum block_engine engine, enum block_format format)
     assert_int_equal(image_create(&image, &error), 0);
     assert_int_equal(block_open(&options, &device.block, &error), 0);
     assert_int_equal(pci_bus_create(&guest.fake->board, &guest.fake->board.pci), 0);
-    assert_int_equal(virtio_block_create(&guest.fake->board, &device, &error), 0);
+    assert_int_equal(virtio_block_create(&guest.fake->board, &device, NULL, &error), 0);
     fake_virtio_place(guest.fake);
     resets_run(&driver, device.block);
     fake_destroy(guest.fake);

@@ -46,6 +46,7 @@ enum {
 struct bench {
     struct fake *fake;
     struct block *block;
+    struct virtio *virtio;
     char path[64];
     uint16_t avail;
     bool moved; /* the machine was reset: the BARs are gone */
@@ -102,7 +103,7 @@ static struct bench *bench_create_on(enum block_engine engine)
     close(fd);
     assert_int_equal(block_open(&options, &bench.block, &error), 0);
     device.block = bench.block;
-    assert_int_equal(virtio_block_create(&bench.fake->board, &device, &error), 0);
+    assert_int_equal(virtio_block_create(&bench.fake->board, &device, &bench.virtio, &error), 0);
     place_window(&bench);
     return &bench;
 }
@@ -146,15 +147,20 @@ static void set_queue(struct bench *bench, uint64_t desc, uint64_t avail, uint64
     put(bench, COMMON + Q_ENABLE, 2, 1);
 }
 
-static void start(struct bench *bench)
+static void start_with(struct bench *bench, uint32_t features)
 {
     for (uint64_t at = DESC; at < USED + 0x1000; at += 8)
         poke(bench, at, 8, 0);
     bench->avail = 0;
-    negotiate(bench, 0);
+    negotiate(bench, features);
     set_queue(bench, DESC, AVAIL, USED);
     put(bench, COMMON + STATUS, 1, 15);
     assert_int_equal(get(bench, COMMON + STATUS, 1), 15);
+}
+
+static void start(struct bench *bench)
+{
+    start_with(bench, 0);
 }
 
 static void describe(struct bench *bench, unsigned index, uint64_t address, uint32_t length, unsigned flags,
@@ -269,6 +275,47 @@ static void a_larger_disk_is_a_configuration_change(void **state)
     assert_int_equal(peek(bench, DATA + 0x1008, 8), 8);
     request(bench, 0, (UINT64_C(5) << 40) / 512, 512, true);
     assert_int_equal(status_after(bench), 1);
+    bench_destroy(bench);
+}
+
+#define INDIRECT (UINT32_C(1) << 28)
+#define EVENT_INDEX (UINT32_C(1) << 29)
+
+/* OVMF's accepts BLK_SIZE, FLUSH and TOPOLOGY of this disk, and nothing of the ring. */
+static void a_system_s_driver_is_told_from_firmware_s(void **state)
+{
+    static const uint32_t features[] = {INDIRECT, EVENT_INDEX, INDIRECT | EVENT_INDEX | 1 << 9};
+    struct bench *bench = bench_create();
+
+    (void)state;
+    assert_false(virtio_driven(bench->virtio));
+    start_with(bench, 1 << 6 | 1 << 9 | 1 << 10);
+    request(bench, 0, 0, 512, true);
+    assert_int_equal(status_after(bench), 0);
+    assert_false(virtio_driven(bench->virtio));
+    for (size_t n = 0; n < ARRAY_SIZE(features); n++) {
+        put(bench, COMMON + STATUS, 1, 0); /* what is handed over is reset first */
+        assert_false(virtio_driven(bench->virtio));
+        negotiate(bench, features[n]);
+        assert_false(virtio_driven(bench->virtio)); /* until DRIVER_OK */
+        put(bench, COMMON + STATUS, 1, 0);
+        start_with(bench, features[n]);
+        assert_true(virtio_driven(bench->virtio));
+        request(bench, 0, 0, 512, true);
+        assert_int_equal(status_after(bench), 0);
+        assert_true(virtio_driven(bench->virtio));
+    }
+    put(bench, COMMON + STATUS, 1, 15 | 128); /* FAILED */
+    assert_false(virtio_driven(bench->virtio));
+    put(bench, COMMON + STATUS, 1, 0);
+    start_with(bench, INDIRECT);
+    virtio_break(bench->virtio, "a test");
+    assert_false(virtio_driven(bench->virtio));
+    put(bench, COMMON + STATUS, 1, 0);
+    start_with(bench, INDIRECT);
+    assert_true(virtio_driven(bench->virtio));
+    board_reset(&bench->fake->board);
+    assert_false(virtio_driven(bench->virtio));
     bench_destroy(bench);
 }
 
@@ -613,6 +660,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_honest_driver_is_served),
         cmocka_unit_test(a_larger_disk_is_a_configuration_change),
+        cmocka_unit_test(a_system_s_driver_is_told_from_firmware_s),
         cmocka_unit_test(impossible_requests_fail_alone),
         cmocka_unit_test(malformed_rings_break_the_device_until_reset),
         cmocka_unit_test(a_head_given_twice_does_no_harm),

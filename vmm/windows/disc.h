@@ -1,7 +1,7 @@
 /*
  * The answer disc: an ISO 9660 image with Joliet names that is made in memory and never written to storage, because it
  * has passwords in it. Its name is CASEMENT; Setup finds Autounattend.xml in its root. One thread at a time for each
- * disc; discs of several threads wait for each other while an image is made or read.
+ * disc; discs of several threads wait for each other while an image is made.
  */
 #ifndef CASEMENT_WINDOWS_DISC_H
 #define CASEMENT_WINDOWS_DISC_H
@@ -23,14 +23,17 @@ struct disc *disc_create(struct error *error);
  */
 int disc_add(struct disc *disc, const char *path, const void *content, size_t size, struct error *error);
 /*
- * The host's folder with all that is in it, as path ("": the root). Symbolic links, devices and sockets are left out.
- * The size of all is bounded by limit bytes: -EFBIG with a text. Files are read when the image is made, and what has
- * another size then, or is no file any more, makes that fail. When this fails the disc is good for disc_destroy() only.
+ * The folder `from` ("": all) of the host's folder with all that is in it, as path ("": the root). Symbolic links,
+ * devices and sockets are left out, and none is followed on the way to `from`. The size of all is bounded by limit
+ * bytes: -EFBIG with a text. Files are read when the image is made, and what has another size then, or is no file any
+ * more, makes that fail. When this fails the disc is good for disc_destroy() only.
  */
-int disc_add_folder(struct disc *disc, const char *path, const char *folder, uint64_t limit, struct error *error);
+int disc_add_folder(struct disc *disc, const char *path, const char *folder, const char *from, uint64_t limit,
+                    struct error *error);
 /*
- * The same from another image (a virtio-win ISO): the folder `from` in it, in capitals or not, as path; 1 GiB at most.
- * -ENOENT: no such folder there; -EINVAL: no image; -EILSEQ: a damaged one.
+ * The same from another image (a virtio-win ISO): the folder `from` in it, in capitals or not, under its Joliet names
+ * if it has such, else those of ISO 9660; 1 GiB at most. -ENOENT: no such folder there; -EILSEQ: no image, or a damaged
+ * one.
  */
 int disc_add_from_image(struct disc *disc, const char *path, const char *image, const char *from, struct error *error);
 /*

@@ -26,7 +26,7 @@ static int cannot_read(const struct disc_origin *origin, const char *from, int e
                      origin->name, *from ? "/" : "", from, strerror(err));
 }
 
-static int add_folder(struct walk *walk, int at, const char *name, const char *from, struct disc_node *folder);
+static int add_folder(struct walk *walk, int fd, const char *from, struct disc_node *folder);
 
 static int add_entry(struct walk *walk, int at, const char *name, const char *from, struct disc_node *folder)
 {
@@ -42,7 +42,7 @@ static int add_entry(struct walk *walk, int at, const char *name, const char *fr
     if (failed < 0)
         return failed;
     if (S_ISDIR(info.st_mode))
-        return add_folder(walk, at, name, from, node);
+        return add_folder(walk, openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), from, node);
     failed = disc_take_space(from, (uint64_t)info.st_size, walk->limit, &walk->left, walk->error);
     if (failed < 0)
         return failed;
@@ -52,11 +52,11 @@ static int add_entry(struct walk *walk, int at, const char *name, const char *fr
     return node->from ? 0 : disc_no_memory(walk->error);
 }
 
-/* All that is in the folder `name` below at, whose path below the origin is from. */
-static int add_folder(struct walk *walk, int at, const char *name, const char *from, struct disc_node *folder)
+/* All that is in the folder whose path below the origin is from. Closes fd; a negative one says by errno why. */
+static int add_folder(struct walk *walk, int fd, const char *from, struct disc_node *folder)
 {
-    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), failed = 0;
     DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    int failed = 0;
 
     if (!stream) {
         failed = cannot_read(walk->origin, from, errno, walk->error);
@@ -85,21 +85,6 @@ static int add_folder(struct walk *walk, int at, const char *name, const char *f
     return failed;
 }
 
-int disc_add_folder(struct disc *disc, const char *path, const char *folder, uint64_t limit, struct error *error)
-{
-    struct walk walk = {.disc = disc, .limit = limit, .left = limit, .error = error};
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), failed;
-    struct disc_node *node;
-
-    if (fd < 0)
-        return error_set(error, errno, "%s: %s; name a folder that can be read", folder, strerror(errno));
-    walk.origin = disc_origin_add(disc, fd, folder);
-    if (!walk.origin)
-        return disc_no_memory(error);
-    failed = disc_make_folders(disc, path, strlen(path), &node, error);
-    return failed < 0 ? failed : add_folder(&walk, fd, ".", "", node);
-}
-
 /* As openat2() with RESOLVE_NO_SYMLINKS, which container runtimes' seccomp profiles may refuse. */
 static int open_below(int at, const char *path)
 {
@@ -124,6 +109,26 @@ static int open_below(int at, const char *path)
     if (folder >= 0)
         close(folder);
     return fd;
+}
+
+int disc_add_folder(struct disc *disc, const char *path, const char *folder, const char *from, uint64_t limit,
+                    struct error *error)
+{
+    struct walk walk = {.disc = disc, .limit = limit, .left = limit, .error = error};
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), below, failed;
+    struct disc_node *node;
+
+    if (fd < 0)
+        return error_set(error, errno, "%s: %s; name a folder that can be read", folder, strerror(errno));
+    walk.origin = disc_origin_add(disc, fd, folder);
+    if (!walk.origin)
+        return disc_no_memory(error);
+    failed = disc_make_folders(disc, path, strlen(path), &node, error);
+    if (failed < 0)
+        return failed;
+    below = open_below(fd, *from ? from : ".");
+    errno = below < 0 ? -below : 0;
+    return add_folder(&walk, below, from, node);
 }
 
 int disc_open_host_file(const struct disc_node *file, struct error *error)

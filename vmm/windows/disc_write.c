@@ -18,8 +18,14 @@
 
 #include "casement/bytes.h"
 #include "casement/file.h"
-#include "disc_library.h"
 #include "disc_private.h"
+
+/* Its header wants those of integers before it, and declares functions without prototypes. */
+#define LIBISOFS_WITHOUT_LIBBURN /* for struct burn_source */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wstrict-prototypes"
+#include <libisofs/libisofs.h>
+#pragma GCC diagnostic pop
 
 #define VOLUME "CASEMENT"
 #define BLOCK 2048U
@@ -27,26 +33,31 @@
 /* No file of the tree can have this name, and none is shown. */
 #define SCRUB_NAME ":"
 
+/*
+ * libisofs has one message queue and one character set for the process. Who is between these two has the library to
+ * itself; its messages go nowhere but into library_failed().
+ */
 static pthread_mutex_t library = PTHREAD_MUTEX_INITIALIZER;
 
-int disc_library_begin(struct error *error)
+static void end_library(void)
+{
+    iso_finish();
+    pthread_mutex_unlock(&library);
+}
+
+static int begin_library(struct error *error)
 {
     pthread_mutex_lock(&library);
     /* 1: the process' locale stays as it is. */
     if (iso_init_with_flag(1) >= 0 && iso_set_local_charset((char *)"UTF-8", 0) > 0 &&
         iso_set_msgs_severities((char *)"SORRY", (char *)"NEVER", (char *)"") > 0)
         return 0;
-    disc_library_end();
+    end_library();
     return error_set(error, ENOMEM, "answer disc: libisofs does not start; is there memory left?");
 }
 
-void disc_library_end(void)
-{
-    iso_finish();
-    pthread_mutex_unlock(&library);
-}
-
-int disc_library_failed(int code, const char *what, struct error *error)
+/* -errno for a code of the library, with the text that it has for what went wrong. */
+static int library_failed(int code, const char *what, struct error *error)
 {
     char text[ISO_MSGS_MESSAGE_LEN] = "", severity[80];
     int number, image;
@@ -211,7 +222,7 @@ static int add_file(struct making *making, IsoDir *folder, struct disc_node *nod
     if (result >= 0)
         return 0; /* NOLINT(clang-analyzer-unix.Malloc): the image has the stream now */
     iso_stream_unref(stream);
-    return disc_library_failed(result, node->name, making->error);
+    return library_failed(result, node->name, making->error);
 }
 
 static int collect(struct disc_node *child, void *opaque)
@@ -246,7 +257,7 @@ static int add_children(struct making *making, IsoDir *folder, const struct disc
             continue;
         }
         result = iso_tree_add_new_dir(folder, children[n]->name, &made);
-        failed = result < 0 ? disc_library_failed(result, children[n]->name, making->error)
+        failed = result < 0 ? library_failed(result, children[n]->name, making->error)
                             : add_children(making, made, children[n]);
     }
     free(children);
@@ -273,7 +284,7 @@ static int make_image(struct making *making, IsoImage **image)
     int result = iso_image_new(VOLUME, image);
 
     if (result < 0)
-        return disc_library_failed(result, "answer disc", making->error);
+        return library_failed(result, "answer disc", making->error);
     iso_image_set_volset_id(*image, VOLUME);
     making->sources = calloc((size_t)making->disc->count + 1, sizeof *making->sources);
     if (!making->sources)
@@ -301,7 +312,7 @@ static int start(struct making *making, IsoImage *image, struct burn_source **bl
         result = iso_image_create_burn_source(image, options, blocks);
         iso_write_opts_free(options);
     }
-    return result < 0 ? disc_library_failed(result, "answer disc", making->error) : 0;
+    return result < 0 ? library_failed(result, "answer disc", making->error) : 0;
 }
 
 static int copy_blocks(struct making *making, struct burn_source *blocks, int fd)
@@ -327,14 +338,14 @@ static int copy_blocks(struct making *making, struct burn_source *blocks, int fd
             *making->error = making->read_error;
         return making->failed;
     }
-    return at == size ? 0 : disc_library_failed((int)ISO_WRITE_ERROR, "answer disc", making->error);
+    return at == size ? 0 : library_failed((int)ISO_WRITE_ERROR, "answer disc", making->error);
 }
 
 static int write_image(struct making *making, int fd)
 {
     struct burn_source *blocks = NULL;
     IsoImage *image = NULL;
-    int failed = disc_library_begin(making->error);
+    int failed = begin_library(making->error);
 
     if (failed < 0)
         return failed;
@@ -345,7 +356,7 @@ static int write_image(struct making *making, int fd)
         failed = copy_blocks(making, blocks, fd);
     if (image)
         iso_image_unref(image);
-    disc_library_end();
+    end_library();
     free(making->sources);
     return failed;
 }

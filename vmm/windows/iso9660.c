@@ -7,7 +7,6 @@
 #include "casement/bytes.h"
 #include "casement/utf8.h"
 #include "iso9660.h"
-#include "medium_parts.h"
 
 #define SECTOR MEDIUM_SECTOR
 #define FIRST_DESCRIPTOR 16U
@@ -20,13 +19,6 @@ enum { AT_VOLUME = 40, VOLUME_LENGTH = 32, AT_ESCAPES = 88, AT_BLOCK_SIZE = 128,
 enum { AT_ATTRIBUTES = 1, AT_EXTENT = 2, AT_LENGTH = 10, AT_FLAGS = 25, AT_UNIT = 26, AT_GAP = 27 }; /* 9.1 */
 enum { AT_NAME_LENGTH = 32, AT_NAME = 33 };
 enum { FLAG_FOLDER = 0x02, FLAG_ASSOCIATED = 0x04, FLAG_GOES_ON = 0x80 };
-
-/* The place in a folder where its next record is. */
-struct cursor {
-    const struct iso9660_file *folder;
-    uint64_t offset;
-    uint8_t sector[SECTOR];
-};
 
 static int damaged(const struct medium_source *image, const char *what, uint64_t offset, struct error *error)
 {
@@ -80,34 +72,41 @@ int iso9660_read(void *opaque, void *to, size_t length, uint64_t offset)
     return length ? -EILSEQ : 0;
 }
 
+/* Where the list is, in the image; for texts. */
+static uint64_t position(const struct iso9660_list *list)
+{
+    return list->folder.extents[0].offset + list->offset;
+}
+
 /*
  * NULL: behind the last, or *failed is -errno with a text. A record lies in one sector; zeroes fill the rest (6.8.1).
  * It is valid until the next one.
  */
-static const uint8_t *next_record(struct cursor *cursor, int *failed, struct error *error)
+static const uint8_t *next_record(struct iso9660_list *list, int *failed, struct error *error)
 {
-    const struct iso9660_file *folder = cursor->folder;
-    uint64_t base = folder->extents[0].offset;
+    const struct medium_source *image = list->folder.image;
 
     *failed = 0;
-    while (cursor->offset < folder->size) {
-        size_t within = cursor->offset % SECTOR, left = MIN(SECTOR - within, folder->size - cursor->offset);
-        const uint8_t *at = cursor->sector + within;
+    if (list->folder.size > FOLDER_MAX)
+        *failed = error_set(error, EFBIG, "%s: a folder of %" PRIu64 " bytes, which is too many; " MEDIUM_OTHER,
+                            image->name, list->folder.size);
+    while (*failed == 0 && list->offset < list->folder.size) {
+        size_t within = list->offset % SECTOR, left = MIN(SECTOR - within, list->folder.size - list->offset);
+        const uint8_t *at = list->sector + within;
 
-        if (within == 0) {
-            *failed = medium_source_read(folder->image, cursor->sector, left, base + cursor->offset, error);
-            if (*failed < 0)
-                return NULL;
-        }
+        if (within == 0)
+            *failed = medium_source_read(image, list->sector, left, position(list), error);
+        if (*failed < 0)
+            break;
         if (at[0] == 0) {
-            cursor->offset += left;
+            list->offset += left;
             continue;
         }
         if (at[0] > left || at[0] < RECORD_MIN + 1 || at[AT_NAME_LENGTH] > at[0] - RECORD_MIN) {
-            *failed = damaged(folder->image, "an entry of a folder", base + cursor->offset, error);
-            return NULL;
+            *failed = damaged(image, "an entry of a folder", position(list), error);
+            break;
         }
-        cursor->offset += at[0];
+        list->offset += at[0];
         return at;
     }
     return NULL;
@@ -130,84 +129,142 @@ static bool has_name(const struct iso9660 *iso, const uint8_t *record, const cha
     return count == length;
 }
 
-/* The rest of a file whose record says that it goes on: the records that follow have the same name (6.5.1). */
-static int add_more_extents(const struct iso9660 *iso, struct cursor *cursor, const char *name, size_t length,
-                            struct iso9660_file *file, struct error *error)
+/* The folder itself and the one that it is in (6.8.2.2), and what belongs to another file (9.1.6). */
+static bool is_nothing(const uint8_t *record)
 {
-    uint64_t base = cursor->folder->extents[0].offset;
-    const uint8_t *record;
+    return (record[AT_FLAGS] & FLAG_ASSOCIATED) || (record[AT_NAME_LENGTH] == 1 && record[AT_NAME] <= 1);
+}
+
+static bool is_folder(const uint8_t *record)
+{
+    return record[AT_FLAGS] & FLAG_FOLDER;
+}
+
+/* The file of that record, and where it goes on of those that follow: they have the same name (6.5.1). */
+static int take_file(struct iso9660_list *list, const uint8_t *record, struct iso9660_file *file, struct error *error)
+{
+    uint8_t name[UINT8_MAX + 1];
     int failed;
 
-    do {
-        record = next_record(cursor, &failed, error);
-        if (failed == 0 && (!record || !has_name(iso, record, name, length)))
-            failed = damaged(file->image, "the end of a large file is missing", base + cursor->offset, error);
-        if (failed == 0)
-            failed = add_extent(file, record, base + cursor->offset, error);
-    } while (failed == 0 && (record[AT_FLAGS] & FLAG_GOES_ON));
-    return failed;
+    memcpy(name, record + AT_NAME_LENGTH, (size_t)record[AT_NAME_LENGTH] + 1);
+    *file = (struct iso9660_file){.image = list->folder.image};
+    for (;;) {
+        failed = add_extent(file, record, position(list), error);
+        if (failed < 0 || !(record[AT_FLAGS] & FLAG_GOES_ON))
+            return failed;
+        if (is_folder(record))
+            return damaged(file->image, "a folder in pieces", position(list), error);
+        record = next_record(list, &failed, error);
+        if (failed < 0)
+            return failed;
+        if (!record || memcmp(name, record + AT_NAME_LENGTH, (size_t)name[0] + 1) != 0)
+            return damaged(file->image, "the end of a large file is missing", position(list), error);
+    }
 }
 
 /* One step of a path. -ENOENT without a text. */
-static int find_in(const struct iso9660 *iso, const struct iso9660_file *folder, const char *name, size_t length,
-                   bool want_folder, struct iso9660_file *file, struct error *error)
+static int find_in(struct iso9660_list *list, const char *name, size_t length, bool want_folder,
+                   struct iso9660_file *file, struct error *error)
 {
-    struct cursor cursor = {.folder = folder};
     const uint8_t *record;
     int failed;
 
-    if (folder->size > FOLDER_MAX)
-        return error_set(error, EFBIG, "%s: a folder of %" PRIu64 " bytes, which is too many; " MEDIUM_OTHER,
-                         folder->image->name, folder->size);
-    while ((record = next_record(&cursor, &failed, error))) {
-        if ((record[AT_FLAGS] & FLAG_ASSOCIATED) || !(record[AT_FLAGS] & FLAG_FOLDER) == want_folder ||
-            !has_name(iso, record, name, length))
-            continue;
-        *file = (struct iso9660_file){.image = folder->image};
-        failed = add_extent(file, record, folder->extents[0].offset + cursor.offset, error);
-        return failed == 0 && (record[AT_FLAGS] & FLAG_GOES_ON)
-                   ? add_more_extents(iso, &cursor, name, length, file, error)
-                   : failed;
-    }
+    while ((record = next_record(list, &failed, error)))
+        if (!is_nothing(record) && is_folder(record) == want_folder && has_name(list->iso, record, name, length))
+            return take_file(list, record, file, error);
     return failed < 0 ? failed : -ENOENT;
+}
+
+static int find(const struct iso9660 *iso, const char *path, bool want_folder, struct iso9660_file *file,
+                struct error *error)
+{
+    int failed;
+
+    *file = iso->root;
+    do {
+        struct iso9660_list list = {.iso = iso, .folder = *file};
+        size_t length = strcspn(path, "/");
+
+        failed = find_in(&list, path, length, path[length] || want_folder, file, error);
+        path += length + (path[length] == '/');
+    } while (failed == 0 && *path);
+    return failed;
 }
 
 int iso9660_find(const struct iso9660 *iso, const char *path, struct iso9660_file *file, struct error *error)
 {
-    struct iso9660_file folder = iso->root;
+    return find(iso, path, false, file, error);
+}
 
-    for (;;) {
-        size_t length = strcspn(path, "/");
-        bool more = path[length];
-        int failed = find_in(iso, &folder, path, length, more, file, error);
+int iso9660_find_folder(const struct iso9660 *iso, const char *path, struct iso9660_file *folder, struct error *error)
+{
+    if (*path)
+        return find(iso, path, true, folder, error);
+    *folder = iso->root;
+    return 0;
+}
 
-        if (failed < 0 || !more)
-            return failed;
-        folder = *file;
-        folder.extent_count = 1;
-        folder.size = folder.extents[0].length;
-        path += length + 1;
+/* What is there of UTF-16 as UTF-8; half a pair is a question mark. How many bytes: at most three for two. */
+static size_t decode_joliet(const uint8_t *from, size_t length, char *to)
+{
+    size_t used = 0;
+
+    for (size_t at = 0; at + 1 < length;) {
+        uint32_t character = '?';
+        unsigned taken = utf16_take(from + at, length - at, true, &character);
+
+        used += utf8_put(to + used, taken ? character : '?');
+        at += taken ? taken : 2;
     }
+    return used;
+}
+
+/* Windows shows neither the version nor a dot behind which there is nothing. */
+static void take_entry_name(const struct iso9660 *iso, const uint8_t *record, char name[ISO9660_NAME])
+{
+    size_t length = record[AT_NAME_LENGTH];
+    const char *version;
+
+    if (iso->joliet)
+        length = decode_joliet(record + AT_NAME, length, name);
+    else
+        memcpy(name, record + AT_NAME, length);
+    version = memrchr(name, ';', length);
+    if (version)
+        length = (size_t)(version - name);
+    if (length && name[length - 1] == '.')
+        length--;
+    name[length] = 0;
+}
+
+int iso9660_next(struct iso9660_list *list, struct iso9660_entry *entry, struct error *error)
+{
+    const uint8_t *record;
+    int failed;
+
+    do
+        record = next_record(list, &failed, error);
+    while (record && is_nothing(record));
+    if (!record)
+        return failed;
+    take_entry_name(list->iso, record, entry->name);
+    entry->is_folder = is_folder(record);
+    failed = take_file(list, record, &entry->file, error);
+    return failed < 0 ? failed : 1;
 }
 
 /* The name of a volume is filled up with blanks. */
-static void take_name(struct iso9660 *iso, const uint8_t *descriptor)
+static void take_volume_name(struct iso9660 *iso, const uint8_t *descriptor)
 {
-    char text[VOLUME_LENGTH * 2];
-    size_t used = 0;
+    const char *name = (const char *)descriptor + AT_VOLUME;
+    char text[VOLUME_LENGTH * 3 / 2];
+    size_t length = VOLUME_LENGTH;
 
-    if (!iso->joliet) {
-        utf8_copy_line(iso->volume, sizeof iso->volume, (const char *)descriptor + AT_VOLUME, VOLUME_LENGTH);
-        return;
+    if (iso->joliet) {
+        length = decode_joliet(descriptor + AT_VOLUME, VOLUME_LENGTH, text);
+        name = text;
     }
-    for (size_t at = 0; at < VOLUME_LENGTH;) {
-        uint32_t character = '?';
-        unsigned taken = utf16_take(descriptor + AT_VOLUME + at, VOLUME_LENGTH - at, true, &character);
-
-        used += utf8_put(text + used, taken ? character : '?');
-        at += taken ? taken : 2;
-    }
-    utf8_copy_line(iso->volume, sizeof iso->volume, text, used);
+    utf8_copy_line(iso->volume, sizeof iso->volume, name, length);
 }
 
 /* Joliet: UCS-2 of level 1, 2 or 3 ("Joliet Specification", Microsoft 1995). */
@@ -226,7 +283,7 @@ static int take_descriptor(struct iso9660 *iso, const struct medium_source *imag
         return damaged(image, "a volume descriptor whose blocks are not of 2048 bytes", at, error);
     iso->joliet = descriptor[0] == SUPPLEMENTARY;
     iso->root = (struct iso9660_file){.image = image};
-    take_name(iso, descriptor);
+    take_volume_name(iso, descriptor);
     return add_extent(&iso->root, descriptor + AT_ROOT, at, error);
 }
 

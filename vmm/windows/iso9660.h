@@ -1,6 +1,6 @@
 /*
- * Finding and reading files in an ISO 9660 file system (ECMA-119), with Joliet names where it has them. Rock Ridge and
- * interleaved files are not read.
+ * Finding, listing and reading files in an ISO 9660 file system (ECMA-119), with Joliet names where it has them: what
+ * Windows sees of a disc. Rock Ridge and interleaved files are not read.
  *
  * Nothing is kept of the file system but where its root is, so there is nothing to close. Any thread.
  */
@@ -12,9 +12,11 @@
 #include <stdint.h>
 
 #include "casement/error.h"
-#include "medium.h"
+#include "medium_parts.h"
 
 #define ISO9660_EXTENTS 32 /* of a file, each of almost 4 GiB */
+/* A name has at most 222 bytes: 111 characters of two, each of which is at most three of UTF-8. */
+#define ISO9660_NAME 336
 
 struct iso9660_file {
     const struct medium_source *image;
@@ -39,6 +41,24 @@ int iso9660_open(const struct medium_source *image, struct iso9660 *iso, struct 
  * is none; -EILSEQ with a text: damaged, or it goes on behind the image's end; -EFBIG, or what reading says.
  */
 int iso9660_find(const struct iso9660 *iso, const char *path, struct iso9660_file *file, struct error *error);
+/* The same for a folder; "": the root. */
+int iso9660_find_folder(const struct iso9660 *iso, const char *path, struct iso9660_file *folder, struct error *error);
+/*
+ * A list of a folder: {iso, folder} at its beginning, each iso9660_next() gives one more entry. 1: an entry; 0: there
+ * is none any more; or -errno with a text, as above. Folders may be in each other: who follows them bounds that.
+ */
+struct iso9660_list {
+    const struct iso9660 *iso;
+    struct iso9660_file folder;
+    uint64_t offset;
+    uint8_t sector[MEDIUM_SECTOR];
+};
+struct iso9660_entry {
+    char name[ISO9660_NAME]; /* as Windows shows it: without version; UTF-8 when it is Joliet's, else whatever it is */
+    bool is_folder;
+    struct iso9660_file file;
+};
+int iso9660_next(struct iso9660_list *list, struct iso9660_entry *entry, struct error *error);
 /* The read() of a struct medium_source; opaque is a struct iso9660_file, and the bytes lie in it. */
 int iso9660_read(void *opaque, void *to, size_t length, uint64_t offset);
 

@@ -48,36 +48,35 @@ int medium_source_read(const struct medium_source *source, void *to, size_t leng
     return 0;
 }
 
-static int read_image(void *opaque, void *to, size_t length, uint64_t offset)
+static int read_descriptor(void *opaque, void *to, size_t length, uint64_t offset)
 {
-    const struct volume *volume = opaque;
-
-    return file_read_at(volume->fd, to, length, offset);
+    return file_read_at(*(const int *)opaque, to, length, offset);
 }
 
-static int open_image(struct volume *volume, const char *path, struct error *error)
+int medium_source_open(const char *path, const char *what, int *fd, struct medium_source *source, struct error *error)
 {
     struct stat info;
     off_t size;
 
+    *fd = -1;
     /* Before it is opened: opening a pipe waits for its other end. */
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode))
         return error_set(error, S_ISDIR(info.st_mode) ? EISDIR : EINVAL,
-                         "%s: is neither a file nor a block device; name the ISO of Windows", path);
-    volume->fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (volume->fd < 0)
-        return error_set(error, errno, "%s: %s; name the ISO of Windows", path, strerror(errno));
-    size = lseek(volume->fd, 0, SEEK_END);
+                         "%s: is neither a file nor a block device; name %s", path, what);
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0)
+        return error_set(error, errno, "%s: %s; name %s", path, strerror(errno), what);
+    size = lseek(*fd, 0, SEEK_END);
     if (size < 0)
         return error_set(error, errno, "%s: its size cannot be read: %s; copy it to another disk", path,
                          strerror(errno));
-    volume->image = (struct medium_source){read_image, volume, (uint64_t)size, path};
+    *source = (struct medium_source){read_descriptor, fd, (uint64_t)size, path};
     return 0;
 }
 
 static int volume_open(struct volume *volume, const char *path, struct error *error)
 {
-    int failed = open_image(volume, path, error);
+    int failed = medium_source_open(path, "the ISO of Windows", &volume->fd, &volume->image, error);
 
     if (failed < 0)
         return failed;

@@ -27,6 +27,13 @@ int medium_source_read(const struct medium_source *source, void *to, size_t leng
                        struct error *error);
 
 /*
+ * The image at path, a file or a block device, as a source that reads *fd for as long as fd points there; path and *fd
+ * are the caller's, who closes it (-1: there is none), after failures too. what it should be, "the ISO of Windows", is
+ * for texts, which are as medium_identify() has them.
+ */
+int medium_source_open(const char *path, const char *what, int *fd, struct medium_source *source, struct error *error);
+
+/*
  * The description of a WIM: length bytes of UTF-16LE at offset, which lie within the source. Adds its images to the
  * medium; of an ESD only those that Setup installs. 0, or with a text -EILSEQ, -EFBIG more images than there is room
  * for, -ENOMEM, or as above.
