@@ -174,10 +174,8 @@ static int note_version(void *opaque, const char *name)
     char path[PATH_SIZE];
     int result = 0;
 
-    if (strlen(name) <= VERSION_MOST) {
-        snprintf(path, sizeof path, "%s/%s", versions->folder, name);
+    if (strlen(name) <= VERSION_MOST && snprintf(path, sizeof path, "%s/%s", versions->folder, name) < (int)sizeof path)
         result = enter(versions->source, path, "amd64");
-    }
     if (result == 1)
         add_word(versions->list, sizeof versions->list, name);
     return MIN(result, 0);

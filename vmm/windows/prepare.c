@@ -14,11 +14,25 @@
 #include "casement/image.h"
 #include "casement/log.h"
 #include "disc.h"
+#include "drivers.h"
 #include "medium.h"
 #include "prepare.h"
 
 #define OEM_MAX (2 * GiB)
 #define ANSWER_FILE_MAX (1 * MiB)
+
+#define VIRTIO "virtio"
+
+static const char *wished_profile(const struct preparation *p)
+{
+    return p->config->windows.profile == CONFIG_PROFILE_VIRTIO ? VIRTIO : "inbox";
+}
+
+/* An installation keeps its own: its system may have no other driver that starts it. */
+static const char *profile_of(const struct preparation *p)
+{
+    return p->journey.step >= JOURNEY_INSTALLING && *p->journey.profile ? p->journey.profile : wished_profile(p);
+}
 
 static bool exists(const char *path)
 {
@@ -55,8 +69,7 @@ static int adopt(struct preparation *p, struct error *error)
     p->journey.step = JOURNEY_INSTALLED;
     snprintf(p->journey.report, sizeof p->journey.report, "found on the disk");
     if (!*p->journey.profile)
-        snprintf(p->journey.profile, sizeof p->journey.profile, "%s",
-                 p->config->windows.profile == CONFIG_PROFILE_VIRTIO ? "virtio" : "inbox");
+        snprintf(p->journey.profile, sizeof p->journey.profile, "%s", wished_profile(p));
     log_info("%s has a system or data on it; it is started and nothing is installed", p->disk);
     return journey_write(p->config->state, &p->journey, error);
 }
@@ -237,14 +250,39 @@ static int add_text(struct disc *disc, const char *path, char *text, size_t size
     return failed;
 }
 
-static int add_answers(const struct config_windows *windows, const struct medium_image *image, struct disc *disc,
+/* What the profile needs has to be among them. *last: the script has some to install. */
+static int add_drivers(const struct preparation *p, const struct medium_image *image, struct disc *disc, bool *last,
                        struct error *error)
 {
-    const struct answers *answers = &windows->answers;
+    const struct config_windows *windows = &p->config->windows;
+    bool virtio = !strcmp(profile_of(p), VIRTIO);
+    struct drivers_found found = {0};
+    int failed = windows->drivers ? drivers_add(disc, windows->drivers, image, &found, error) : 0;
+
+    if (failed < 0)
+        return failed;
+    if (virtio && (!found.viostor || !found.netkvm))
+        return error_set(
+            error, ENOENT,
+            "--profile virtio: Setup needs the drivers viostor and NetKVM; give --drivers a virtio-win disc "
+            "image, or take --profile inbox");
+    if (windows->drivers)
+        log_info("%s: drivers %s", windows->drivers, found.names);
+    *last = found.last;
+    return 0;
+}
+
+static int add_answers(const struct preparation *p, const struct medium_image *image, struct disc *disc,
+                       struct error *error)
+{
+    const struct config_windows *windows = &p->config->windows;
+    struct answers *answers = &p->config->windows.answers;
     size_t size = 0;
     char *text = NULL;
-    int failed = 0;
+    int failed = add_drivers(p, image, disc, &answers->virtio, error);
 
+    if (failed < 0)
+        return failed;
     if (windows->answer_file)
         failed = read_answer_file(windows->answer_file, &text, &size, error);
     else
@@ -260,14 +298,14 @@ static int add_answers(const struct config_windows *windows, const struct medium
     if (failed == 0 && answers->command)
         failed = disc_add(disc, ANSWERS_COMMAND, answers->command, strlen(answers->command), error);
     if (failed == 0 && windows->oem)
-        failed = disc_add_folder(disc, ANSWERS_OEM, windows->oem, OEM_MAX, error);
+        failed = disc_add_folder(disc, ANSWERS_OEM, windows->oem, "", OEM_MAX, error);
     return failed;
 }
 
 static int make_disc(struct preparation *p, const struct medium_image *image, struct error *error)
 {
     struct disc *disc = disc_create(error);
-    int failed = disc ? add_answers(&p->config->windows, image, disc, error) : -ENOMEM;
+    int failed = disc ? add_answers(p, image, disc, error) : -ENOMEM;
 
     if (failed < 0) {
         disc_destroy(disc);
@@ -281,8 +319,14 @@ int prepare(void *opaque, struct waiting *waiting, struct error *error)
 {
     struct preparation *p = opaque;
     struct medium_image *image = calloc(1, sizeof *image);
-    int failed = image ? get_medium(p, waiting, error) : error_set(error, ENOMEM, "the preparations: out of memory");
+    int failed = image ? 0 : error_set(error, ENOMEM, "the preparations: out of memory");
 
+    if (failed == 0 && !strcmp(profile_of(p), VIRTIO) && !p->config->windows.drivers)
+        failed = error_set(error, EINVAL,
+                           "--profile virtio: Windows has no driver for it on its medium; add --drivers with a "
+                           "virtio-win disc image, or take --profile inbox");
+    if (failed == 0)
+        failed = get_medium(p, waiting, error);
     if (failed == 0) {
         waiting_say(waiting, "Preparing the installation");
         failed = identify(p, image, error);
@@ -293,8 +337,7 @@ int prepare(void *opaque, struct waiting *waiting, struct error *error)
         failed = make_disc(p, image, error);
     if (failed == 0 && p->journey.step < JOURNEY_PREPARED) {
         p->journey.step = JOURNEY_PREPARED;
-        snprintf(p->journey.profile, sizeof p->journey.profile, "%s",
-                 p->config->windows.profile == CONFIG_PROFILE_VIRTIO ? "virtio" : "inbox");
+        snprintf(p->journey.profile, sizeof p->journey.profile, "%s", wished_profile(p));
         failed = journey_write(p->config->state, &p->journey, error);
     }
     free(image);
@@ -317,10 +360,14 @@ static int insert(struct config *config, unsigned at, const char *path, bool cdr
 int prepare_disks(struct preparation *p, struct error *error)
 {
     struct config *config = p->config;
-    bool virtio = !strcmp(p->journey.profile, "virtio"), installed = p->journey.step == JOURNEY_INSTALLED;
+    bool virtio = !strcmp(profile_of(p), VIRTIO), installed = p->journey.step == JOURNEY_INSTALLED;
     char disc[64];
     int failed;
 
+    if (strcmp(profile_of(p), wished_profile(p)) != 0)
+        log_warning("--profile %s: Windows was installed with profile %s, and keeps it", wished_profile(p),
+                    profile_of(p));
+    config->card = virtio ? CONFIG_CARD_VIRTIO : CONFIG_CARD_E1000E;
     /* Setup wipes the first disk that it finds, and no other may be taken for that one. */
     if (!installed && config->disk_count) {
         log_info("the other disks are attached when Windows is installed");

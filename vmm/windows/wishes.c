@@ -120,8 +120,6 @@ int wishes_complete(struct config *config, struct source *source, struct error *
     answers->width = config->display_width;
     answers->height = config->display_height;
     answers->has_oem = windows->oem != NULL;
-    answers->virtio = windows->profile == CONFIG_PROFILE_VIRTIO;
-    config->card = answers->virtio ? CONFIG_CARD_VIRTIO : CONFIG_CARD_E1000E;
     if (failed == 0)
         failed = answers_check(answers, error);
     if (failed == 0)
