@@ -542,7 +542,7 @@ static void hostile_texts_survive_or_are_refused(void **state)
         {offsetof(struct answers, key), "--key", "specialize", "Microsoft-Windows-Shell-Setup", NULL},
         {offsetof(struct answers, language), "--language", "specialize", "Microsoft-Windows-Shell-Setup", NULL},
         {offsetof(struct answers, region), "--region", "specialize", "Microsoft-Windows-Shell-Setup", NULL},
-        {offsetof(struct answers, keyboard), "--keyboard", "specialize", "Microsoft-Windows-Shell-Setup", NULL},
+        {offsetof(struct answers, keyboard), "--keyboard-locale", "specialize", "Microsoft-Windows-Shell-Setup", NULL},
     };
     struct use use;
     unsigned taken = 0, refused = 0;

@@ -141,7 +141,7 @@ static void passwords(void **state)
     assert_says("--vnc-password-file", "can be read");
     make_file(password, "\nsecond line\n", 0);
     assert_int_equal(CHECK("--vnc=5901", "--vnc-password-file", password), -EINVAL);
-    assert_says("--vnc-password-file", "write the password there");
+    assert_says("--vnc-password-file", "write the secret there");
     make_file(password, "sesame\r\nmore\n", 0);
     assert_int_equal(config_read_vnc_password(&config, read_back, sizeof read_back, &error), 0);
     assert_string_equal(read_back, "sesame");
