@@ -655,7 +655,7 @@ static void run_for(struct batch *batch, const char *text, FILE *out)
 
 static void run_text(struct batch *batch, const char *text, FILE *out)
 {
-    struct simple simple;
+    struct simple simple = {.text = ""};
     char final[LINE_SIZE];
     FILE *file = NULL;
 

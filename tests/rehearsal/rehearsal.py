@@ -68,6 +68,16 @@ def answer_disc():
     return out
 
 
+def images(folder, medium_path):
+    """The description of the images in a medium's install.wim, as a file in the folder; its path."""
+    wim, out = Path(folder) / "install.wim", Path(folder) / "images.xml"
+    subprocess.run(["xorriso", "-osirrox", "on", "-indev", medium_path, "-extract", "/SOURCES/INSTALL.WIM", wim], check=True,
+                   capture_output=True)
+    subprocess.run(["wimlib-imagex", "info", wim, f"--extract-xml={out}"], check=True, capture_output=True)
+    wim.unlink()
+    return out
+
+
 def _sources():
     files = [*sorted(HERE.iterdir()), TREE / "tests/guest/guest_image.py", guest_image.kernel().image]
     return {str(path): [path.stat().st_size, path.stat().st_mtime_ns] for path in files if path.is_file() and path.suffix != ".md"}
@@ -106,7 +116,7 @@ def _add_player(archive, life, programs):
             archive.link(f"/bin/{name}", "busybox")
     archive.file("/init", archive.source(HERE / "init"), 0o755)
     archive.file("/sbin/life", archive.source(HERE / life), 0o755)
-    for name in ("common", "remote-desktop", "address"):
+    for name in ("common", "address"):
         archive.file(f"/sbin/{name}", archive.source(HERE / name), 0o755)
     for name in programs:
         for source in HERE.glob(f"{name}*.[ch]"):
@@ -135,7 +145,7 @@ def _without_data(version):
 
 
 def _add_installed(archive):
-    _add_player(archive, "installed", ["unattend", "batch"])
+    _add_player(archive, "installed", ["unattend", "batch", "remote_desktop"])
     guest_image.add_tools(archive, ["ntfs-3g"])
     guest_image.add_modules(archive, INSTALLED_MODULES)
 

@@ -497,5 +497,7 @@ int main(int argc, char **argv)
     check_requirements(&answers, &images, image, &machine);
     choose_user(&answers);
     say_plan(&answers, &images, image);
+    destroy_document(&answers);
+    destroy_document(&images);
     return 0;
 }

@@ -31,6 +31,8 @@ void read_answers(const char *path, struct document *document);
 /* Any XML: "WIM/IMAGE[1]/NAME"; attributes are elements with a @: "WIM/IMAGE[1]/@INDEX". */
 void read_description(const char *path, struct document *document);
 
+void destroy_document(struct document *document);
+
 /* The text of an element; NULL: there is none. */
 const char *text_of(const struct document *document, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* How many of a list: the path without its number. */

@@ -32,9 +32,11 @@ static void *grown(void *memory, size_t size)
 
 static char *copied(const char *text)
 {
-    size_t size = strlen(text) + 1;
+    char *copy = text ? strdup(text) : NULL;
 
-    return memcpy(grown(NULL, size), text, size);
+    if (!copy)
+        refuse("out of memory");
+    return copy;
 }
 
 static size_t line_of(const struct reading *reading)
@@ -245,6 +247,15 @@ void read_description(const char *path, struct document *document)
     struct reading reading = {.document = document};
 
     read_xml(path, &reading);
+}
+
+void destroy_document(struct document *document)
+{
+    while (document->count--) {
+        free(document->elements[document->count].path);
+        free(document->elements[document->count].text);
+    }
+    free(document->elements);
 }
 
 static const char *text_at(const struct document *document, const char *path)

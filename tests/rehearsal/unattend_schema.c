@@ -286,12 +286,11 @@ static bool has_form(const char *text, const char *form)
 /* How much of the element's path, without numbers, is the beginning of the setting's; 0: not all of it. */
 static bool leads_to(const char *path, const struct setting *setting, bool *whole)
 {
-    char full[1024], *at = full;
+    char full[1024], bare[1024], *at = bare;
     size_t length;
-    char bare[1024];
 
     snprintf(full, sizeof full, "%s/%s/%s", setting->pass, setting->component, setting->path);
-    for (at = bare; *path; path++)
+    for (; *path; path++)
         if (*path == '[')
             path = strchr(path, ']');
         else
