@@ -17,7 +17,6 @@
 
 #include "batch.h"
 
-#define CALLS 32
 #define VARIABLES_OF_WINDOWS                              \
     {"SystemRoot", "C:\\Windows"}, {"SystemDrive", "C:"}, \
     {                                                     \
@@ -35,8 +34,6 @@ struct simple {
     char to[LINE_SIZE]; /* where its output goes; empty: where it went before */
     bool appends;
 };
-
-static void run_text(struct batch *batch, const char *text, FILE *out);
 
 void refuse(const char *format, ...)
 {
@@ -103,7 +100,7 @@ static const char *value_of(const struct batch *batch, const char *name, size_t 
     return "";
 }
 
-static void set_variable(struct batch *batch, const char *name, size_t length, const char *value)
+void set_variable(struct batch *batch, const char *name, size_t length, const char *value)
 {
     struct variable *variable;
 
@@ -200,13 +197,13 @@ static void put_for_values(const struct batch *batch, const char *text, char *to
     to[used] = 0;
 }
 
-static const char *blanks(const char *text)
+const char *blanks(const char *text)
 {
     return text + strspn(text, " \t");
 }
 
 /* One word that may be quoted; the quotes stay away. */
-static const char *take_word(const struct batch *batch, const char *text, char *word)
+const char *take_word(const struct batch *batch, const char *text, char *word)
 {
     bool quoted = false;
     size_t used = 0;
@@ -281,176 +278,9 @@ static FILE *open_output(const struct batch *batch, const struct simple *simple)
     return file;
 }
 
-static bool is_label(const char *line, const char *label)
-{
-    size_t length = strcspn(label, " \t");
-
-    line = blanks(line);
-    return *line == ':' && strncasecmp(line + 1, label, length) == 0 && !line[1 + length];
-}
-
-static unsigned find_label(const struct batch *batch, const char *label)
-{
-    for (unsigned n = 0; n < batch->count; n++)
-        if (is_label(batch->lines[n], label))
-            return n + 1;
-    refuse("line %u: there is no label %s", batch->at, label);
-}
-
-static void run_lines(struct batch *batch, unsigned from, FILE *out)
-{
-    for (batch->at = from; batch->at < batch->count && !batch->ended;) {
-        const char *line = blanks(batch->lines[batch->at++]);
-        char expanded[LINE_SIZE];
-
-        if (!*line || *line == ':')
-            continue;
-        expand(batch, line, expanded);
-        run_text(batch, expanded, out);
-    }
-}
-
-static void call(struct batch *batch, const char *label, FILE *out)
-{
-    unsigned at = batch->at, to;
-
-    if (*label != ':')
-        refuse("line %u: call without a label", batch->at);
-    to = find_label(batch, label + 1);
-    if (batch->only_checks)
-        return;
-    if (++batch->depth > CALLS)
-        refuse("line %u: calls itself without end", batch->at);
-    run_lines(batch, to, out);
-    batch->depth--;
-    batch->ended = false;
-    batch->at = at;
-}
-
-static void set(struct batch *batch, const char *text)
-{
-    char word[LINE_SIZE];
-    bool computes = strncasecmp(text, "/a ", 3) == 0;
-    const char *equals;
-    char *end;
-
-    if (*take_word(batch, computes ? text + 3 : text, word) || !(equals = strchr(word, '=')) || equals == word)
-        refuse("line %u: set %s: not \"NAME=VALUE\"", batch->at, text);
-    if (computes && !batch->only_checks) {
-        long value = strtol(equals + 1, &end, 0);
-        char number[32];
-
-        if (*end || end == equals + 1)
-            refuse("line %u: set /a %s: no number", batch->at, word);
-        snprintf(number, sizeof number, "%ld", value);
-        set_variable(batch, word, (size_t)(equals - word), number);
-        return;
-    }
-    set_variable(batch, word, (size_t)(equals - word), equals + 1);
-}
-
-/* A script of its own is a batch of its own; the user's programs are not run, only named. */
-static void run_command(const struct batch *from, const char *line, FILE *out)
-{
-    char words[LINE_SIZE], *word[64], host[2048];
-    unsigned count = split_words(line, words, sizeof words, word, 64);
-    size_t length = count ? strlen(word[0]) : 0;
-    bool is_script =
-        length > 4 && (!strcasecmp(word[0] + length - 4, ".cmd") || !strcasecmp(word[0] + length - 4, ".bat"));
-
-    if (is_script && !find_path(from, word[0], host, sizeof host))
-        refuse("%s is not there", word[0]);
-    if (is_script && strcasestr(word[0], "SetupComplete.cmd"))
-        run_line(from, line, out);
-    else if (is_script && strcasecmp(word[0], "install.bat") == 0 && strcasecmp(from->folder, "C:\\OEM") == 0)
-        note("install.bat", from->folder);
-    else
-        note("command", line);
-}
-
-/* cmd.exe's own words, and its rule about the quotes of what follows /c: all but two quotes around one name go. */
-static void run_shell(const struct batch *from, const char *text, FILE *out)
-{
-    char command[LINE_SIZE], *last;
-    bool strips = false;
-    unsigned quotes = 0;
-
-    for (text = blanks(text); strncasecmp(text, "/c ", 3) != 0; text = blanks(text + 2)) {
-        if (strncasecmp(text, "/d ", 3) != 0 && strncasecmp(text, "/s ", 3) != 0)
-            refuse("line %u: cmd.exe %s", from->at, text);
-        strips |= tolower((unsigned char)text[1]) == 's';
-    }
-    snprintf(command, sizeof command, "%s", blanks(text + 3));
-    for (const char *at = command; *at; at++)
-        quotes += *at == '"';
-    if (*command == '"' &&
-        (strips || quotes != 2 || !strchr(command, ' ') || strchr(command, ' ') > strrchr(command, '"'))) {
-        last = strrchr(command, '"');
-        memmove(last, last + 1, strlen(last));
-        memmove(command, command + 1, strlen(command));
-    }
-    run_command(from, command, out);
-}
-
-static void run_simple(struct batch *batch, char *text, FILE *out)
-{
-    char name[LINE_SIZE];
-    const char *rest = take_word(batch, text, name);
-
-    if (strcasecmp(name, "echo") == 0) {
-        if (strcasecmp(rest, "off") != 0 && strcasecmp(rest, "on") != 0 && !batch->only_checks)
-            fprintf(out, "%s\r\n", rest);
-    } else if (strcasecmp(name, "set") == 0) {
-        set(batch, rest);
-    } else if (strcasecmp(name, "goto") == 0) {
-        unsigned to = find_label(batch, *rest == ':' ? rest + 1 : rest);
-
-        batch->at = batch->only_checks ? batch->at : to;
-    } else if (strcasecmp(name, "call") == 0) {
-        call(batch, rest, out);
-    } else if (strcasecmp(name, "exit") == 0) {
-        if (strncasecmp(rest, "/b ", 3) != 0 || !isdigit((unsigned char)rest[3]))
-            refuse("line %u: exit without /b NUMBER", batch->at);
-        batch->ended = !batch->only_checks;
-    } else if (strcasecmp(name, "setlocal") == 0) {
-        if (strcasecmp(rest, "EnableExtensions DisableDelayedExpansion") != 0)
-            refuse("line %u: setlocal %s", batch->at, rest);
-    } else if (strcasecmp(name, "cd") == 0) {
-        char host[2048];
-
-        if (strncasecmp(rest, "/d ", 3) != 0)
-            refuse("line %u: cd without /d", batch->at);
-        take_word(batch, rest + 3, name);
-        if (!batch->only_checks && !find_path(batch, name, host, sizeof host))
-            refuse("line %u: cd %s: is not there", batch->at, name);
-        snprintf(batch->folder, sizeof batch->folder, "%s", name);
-    } else if (strcasecmp(name, "start") == 0) {
-        if (*rest != '"')
-            refuse("line %u: start without a title: the first quoted word would be one", batch->at);
-        rest = take_word(batch, rest, name);
-        run_simple(batch, (char *)rest, out);
-    } else if (strcasecmp(name, "rd") == 0) {
-        if (strncasecmp(rest, "/s /q ", 6) != 0)
-            refuse("line %u: rd without /s /q", batch->at);
-        if (!batch->only_checks)
-            note("rd", rest + 6);
-    } else if (strcasecmp(name, "cmd.exe") == 0 || strcasecmp(name, "cmd") == 0) {
-        if (!batch->only_checks)
-            run_shell(batch, rest, out);
-    } else if (knows_program(name)) {
-        if (!batch->only_checks)
-            run_program(batch, name, rest, out);
-    } else if (*blanks(text) == '"' && (strchr(name, '\\') || *name == '%')) {
-        if (!batch->only_checks)
-            note("program", name);
-    } else {
-        refuse("line %u: %s is no command of Windows that this player knows", batch->at, name);
-    }
-}
-
 static void run_if(struct batch *batch, const char *text, FILE *out)
 {
-    char left[LINE_SIZE], right[LINE_SIZE], host[2048];
+    char left[LINE_SIZE] = "", right[LINE_SIZE], host[2048];
     bool ignores_case = strncasecmp(text, "/i ", 3) == 0, negated, holds;
 
     text = blanks(ignores_case ? text + 3 : text);
@@ -476,184 +306,7 @@ static void run_if(struct batch *batch, const char *text, FILE *out)
         run_text(batch, text, out);
 }
 
-/* FOR /L: numbers from, step, to. As a rehearsal has nobody to wait for, a loop that only waits ends at once. */
-static void for_numbers(struct batch *batch, const char *set_text, const char *body, FILE *out)
-{
-    int from, step, to;
-
-    if (sscanf(set_text, "%d,%d,%d", &from, &step, &to) != 3 || step <= 0)
-        refuse("line %u: for /l (%s)", batch->at, set_text);
-    for (int n = from; n <= to && !batch->ended; n += batch->only_checks ? to : step)
-        run_text(batch, body, out);
-}
-
-static void for_folders(struct batch *batch, char *value, const char *host, const char *path, const char *names,
-                        const char *body, FILE *out)
-{
-    struct dirent *entry;
-    DIR *folder = opendir(host);
-
-    snprintf(value, LINE_SIZE, "\1%s\\%s", path, names);
-    run_text(batch, body, out);
-    while (folder && (entry = readdir(folder))) {
-        char below[2048], below_host[2048];
-        struct stat status;
-
-        snprintf(below, sizeof below, "%s\\%s", path, entry->d_name);
-        snprintf(below_host, sizeof below_host, "%s/%s", host, entry->d_name);
-        if (entry->d_name[0] != '.' && stat(below_host, &status) == 0 && S_ISDIR(status.st_mode))
-            for_folders(batch, value, below_host, below, names, body, out);
-    }
-    if (folder)
-        closedir(folder);
-}
-
-struct reading_rules {
-    bool other_quotes;
-    unsigned token;
-    char delimiters[16], end_of_line;
-};
-
-static void read_rules(const struct batch *batch, const char *text, struct reading_rules *rules)
-{
-    char words[LINE_SIZE], *word[8];
-    unsigned count = split_words(text, words, sizeof words, word, 8);
-
-    *rules = (struct reading_rules){.token = 1, .delimiters = " \t", .end_of_line = ';'};
-    for (unsigned n = 0; n < count; n++) {
-        if (strcasecmp(word[n], "usebackq") == 0)
-            rules->other_quotes = true;
-        else if (strncasecmp(word[n], "tokens=", 7) == 0 && isdigit((unsigned char)word[n][7]) && !word[n][8])
-            rules->token = (unsigned)(word[n][7] - '0');
-        else if (strncasecmp(word[n], "delims=", 7) == 0)
-            snprintf(rules->delimiters, sizeof rules->delimiters, "%s", word[n] + 7);
-        else if (strncasecmp(word[n], "eol=", 4) == 0)
-            rules->end_of_line = word[n][4];
-        else
-            refuse("line %u: for /f has no option %s", batch->at, word[n]);
-    }
-}
-
-/* One line's token; a line that has fewer does not run the body. */
-static void for_line(struct batch *batch, const struct reading_rules *rules, char *value, char *line, const char *body,
-                     FILE *out)
-{
-    line[strcspn(line, "\r\n")] = 0;
-    if (!*line || (rules->end_of_line && *line == rules->end_of_line))
-        return;
-    for (unsigned n = 1; *(line += strspn(line, rules->delimiters)); n++) {
-        size_t length = rules->delimiters[0] ? strcspn(line, rules->delimiters) : strlen(line);
-
-        if (n == rules->token) {
-            snprintf(value, LINE_SIZE, "\1%.*s", (int)length, line);
-            run_text(batch, body, out);
-            return;
-        }
-        line += length;
-    }
-}
-
-static FILE *output_of(struct batch *batch, const char *command)
-{
-    FILE *file = tmpfile();
-    char line[LINE_SIZE];
-
-    if (!file)
-        refuse("no temporary file");
-    snprintf(line, sizeof line, "%s", command);
-    run_simple(batch, line, file);
-    rewind(file);
-    return file;
-}
-
-static void for_text(struct batch *batch, const char *options, char *value, const char *set_text, const char *body,
-                     FILE *out)
-{
-    struct reading_rules rules;
-    char inner[LINE_SIZE], host[2048], line[LINE_SIZE];
-    size_t length = strlen(set_text);
-    FILE *file = NULL;
-    char quote;
-
-    read_rules(batch, options, &rules);
-    quote = length > 1 && set_text[length - 1] == set_text[0] ? set_text[0] : 0;
-    snprintf(inner, sizeof inner, "%.*s", (int)length - 2, set_text + 1);
-    if (quote == (rules.other_quotes ? '`' : '\''))
-        file = output_of(batch, inner);
-    else if (quote != '"' || !rules.other_quotes)
-        refuse("line %u: for /f (%s): neither a command nor a file", batch->at, set_text);
-    else if (!batch->only_checks && (!find_path(batch, inner, host, sizeof host) || !(file = fopen(host, "r"))))
-        refuse("line %u: for /f: %s is not there", batch->at, inner);
-    if (batch->only_checks)
-        run_text(batch, body, out);
-    while (file && fgets(line, sizeof line, file))
-        for_line(batch, &rules, value, line, body, out);
-    if (file)
-        fclose(file);
-}
-
-/* Up to the parenthesis that ends the set: those in quotes do not. */
-static const char *take_set(const struct batch *batch, const char *text, char *set_text)
-{
-    bool quoted = false;
-    size_t used = 0;
-
-    if (*text++ != '(')
-        refuse("line %u: for without in (...)", batch->at);
-    for (; *text && (quoted || *text != ')'); text++) {
-        if (*text == '"')
-            quoted = !quoted;
-        set_text[used++] = *text;
-    }
-    set_text[used] = 0;
-    if (!*text)
-        refuse("line %u: for without in (...)", batch->at);
-    return blanks(text + 1);
-}
-
-/* Options of /f may be quoted, or have carets before what would end them. */
-static const char *take_options(const struct batch *batch, const char *text, char *options)
-{
-    size_t used = 0;
-
-    text = blanks(text);
-    if (*text == '"')
-        return take_word(batch, text, options);
-    for (; *text && *text != '%' && *text != ' '; text++)
-        options[used++] = *text == '^' && text[1] ? *++text : *text;
-    options[used] = 0;
-    return blanks(text);
-}
-
-static void run_for(struct batch *batch, const char *text, FILE *out)
-{
-    char options[LINE_SIZE] = "", set_text[LINE_SIZE], host[2048], *value;
-    char kind = (char)tolower((unsigned char)text[1]);
-
-    if (*text != '/' || !strchr("lfr", kind) || text[2] != ' ')
-        refuse("line %u: for without /l, /f or /r", batch->at);
-    text = blanks(text + 2);
-    if (kind != 'l' && *text != '%')
-        text = take_options(batch, text, options);
-    if (text[0] != '%' || !isalpha((unsigned char)text[1]) || strncasecmp(text + 2, " in (", 5) != 0)
-        refuse("line %u: for %s: no variable, or no in (", batch->at, text);
-    value = batch->for_values[(unsigned char)text[1]];
-    text = take_set(batch, text + 6, set_text);
-    if (strncasecmp(text, "do ", 3) != 0)
-        refuse("line %u: for without do", batch->at);
-    text = blanks(text + 3);
-    if (kind == 'l')
-        for_numbers(batch, set_text, text, out);
-    else if (kind == 'f')
-        for_text(batch, options, value, set_text, text, out);
-    else if (batch->only_checks)
-        run_text(batch, text, out);
-    else if (find_path(batch, options, host, sizeof host))
-        for_folders(batch, value, host, options, set_text, text, out);
-    value[0] = 0;
-}
-
-static void run_text(struct batch *batch, const char *text, FILE *out)
+void run_text(struct batch *batch, const char *text, FILE *out)
 {
     struct simple simple = {.text = ""};
     char final[LINE_SIZE];
@@ -675,6 +328,19 @@ static void run_text(struct batch *batch, const char *text, FILE *out)
     run_simple(batch, final, file ? file : out);
     if (file)
         fclose(file);
+}
+
+void run_lines(struct batch *batch, unsigned from, FILE *out)
+{
+    for (batch->at = from; batch->at < batch->count && !batch->ended;) {
+        const char *line = blanks(batch->lines[batch->at++]);
+        char expanded[LINE_SIZE];
+
+        if (!*line || *line == ':')
+            continue;
+        expand(batch, line, expanded);
+        run_text(batch, expanded, out);
+    }
 }
 
 static void read_script(struct batch *batch)

@@ -33,6 +33,23 @@ void run_line(const struct batch *from, const char *line, FILE *out);
 /* The host's path of one of Windows'; false: it is not there (the last part's path is there all the same). */
 bool find_path(const struct batch *batch, const char *path, char *host, size_t size);
 
+/* A command line of cmd.exe's own: switches, /c, and what is to be run. */
+void run_shell(const struct batch *from, const char *text, FILE *out);
+
+/* A line, or what follows IF or DO, when its percent signs are resolved. */
+void run_text(struct batch *batch, const char *text, FILE *out);
+/* The lines from that one, counted from 0, until the script or the part that was called ends. */
+void run_lines(struct batch *batch, unsigned from, FILE *out);
+/* What follows FOR. */
+void run_for(struct batch *batch, const char *text, FILE *out);
+/* A command without redirections. */
+void run_simple(struct batch *batch, const char *text, FILE *out);
+
+const char *blanks(const char *text);
+/* One word, without its quotes; returns what follows. */
+const char *take_word(const struct batch *batch, const char *text, char *word);
+void set_variable(struct batch *batch, const char *name, size_t length, const char *value);
+
 /* Is it a program of Windows that this player knows? */
 bool knows_program(const char *name);
 /* Runs it with that rest of the line; its output goes to out. */

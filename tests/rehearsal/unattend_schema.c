@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "unattend.h"
 
@@ -238,8 +239,8 @@ static bool is_user(const char *text)
 {
     size_t length = length_of(text);
 
-    return length >= 1 && length <= 20 && !text[strcspn(text, "\"/\\[]:;|=,+*?<>%@")] && text[strspn(text, ". ")] &&
-           text[strlen(text) - 1] != '.';
+    return length >= 1 && length <= 20 && strcasecmp(text, "NONE") != 0 &&
+           !text[strcspn(text, "\"/\\[]:;|=,+*?<>%@")] && text[strspn(text, ". ")] && text[strlen(text) - 1] != '.';
 }
 
 static bool is_number(const char *text, const char *range)
