@@ -9,7 +9,7 @@ import pytest
 
 sys.dont_write_bytecode = True
 TESTS = Path(__file__).resolve().parent
-for folder in ("rig", "guest", "lib"):
+for folder in ("rig", "guest", "lib", "rehearsal"):
     sys.path.insert(0, str(TESTS / folder))
 import guest_image  # noqa: E402
 import machines  # noqa: E402

@@ -40,8 +40,8 @@ def kernel():
 
 def initrd(out, script=None, layers=(), files=None):
     """Writes an initial RAM disk whose guest runs the script (a text). files: more content, path to bytes."""
-    parts = [_layer("base", _base)]
-    parts += [_layer(name, lambda archive, tools=LAYERS[name]: _add_tools(archive, tools)) for name in layers]
+    parts = [layer("base", _base)]
+    parts += [layer(name, lambda archive, tools=LAYERS[name]: add_tools(archive, tools)) for name in layers]
     own = cpio.Archive()
     if script is not None:
         own.file("/run.sh", script, 0o755)
@@ -80,13 +80,13 @@ def boot_disk(out, initrd_file, append, spare_mib=8):
     return fat_disk(out, {"EFI/BOOT/BOOTX64.EFI": program}, spare_mib)
 
 
-def fat_disk(out, files, spare_mib=8):
-    """Writes a FAT file system, as a whole disk, with these files: path there to path here."""
-    size = sum(Path(source).stat().st_size + (1 << 20) - 1 >> 20 for source in files.values()) + spare_mib + 34
+def fat_disk(out, files, spare_mib=8, fat32=True):
+    """Writes a FAT file system, as a whole disk, with these files: path there to path here. FAT32 is never small."""
+    size = sum(Path(source).stat().st_size + (1 << 20) - 1 >> 20 for source in files.values()) + spare_mib + 34 * fat32
     with open(out, "wb") as file:
         file.truncate(size << 20)
     folders = sorted({str(parent) for path in files for parent in Path(path).parents} - {"."}, key=len)
-    for command in (["mformat", "-F", "-v", "CASEMENT"], *(["mmd", f"::/{folder}"] for folder in folders),
+    for command in (["mformat", *(["-F"] if fat32 else []), "-v", "CASEMENT"], *(["mmd", f"::/{folder}"] for folder in folders),
                     *(["mcopy", str(source), f"::/{path}"] for path, source in files.items())):
         subprocess.run([command[0], "-i", str(out), *command[1:]], check=True)
     return Path(out)
@@ -108,7 +108,7 @@ def _image_end(program):
     return _aligned(base + end)
 
 
-def _layer(name, fill):
+def layer(name, fill):
     """The archive of a layer; its note says what it was made from."""
     BUILD.mkdir(parents=True, exist_ok=True)
     archive, note = BUILD / f"{name}.cpio", BUILD / f"{name}.made-from"
@@ -158,11 +158,11 @@ def _base(archive):
             archive.link(f"/bin/{name}", "busybox")
     archive.file("/init", archive.source(HERE / "init"), 0o755)
     archive.file("/sbin/wait-power-button", archive.source(HERE / "wait-power-button"), 0o755)
-    _add_tools(archive, BASE_TOOLS)
-    _add_modules(archive)
+    add_tools(archive, BASE_TOOLS)
+    add_modules(archive, MODULES + MODULES_ON_DEMAND)
 
 
-def _add_tools(archive, names):
+def add_tools(archive, names):
     for name in names:
         program = shutil.which(name, path="/usr/bin:/usr/sbin:/bin:/sbin")
         if not program:
@@ -173,13 +173,13 @@ def _add_tools(archive, names):
             archive.file(path, archive.source(path), 0o755)
 
 
-def _add_modules(archive):
+def add_modules(archive, names):
     """The modules, with the tables modprobe reads, for these alone."""
     system = kernel()
     builtin = (system.modules / "modules.builtin").read_text().replace("-", "_")
     listed = (system.modules / "modules.dep").read_text().replace("-", "_")
     archive.source(system.modules / "modules.dep")
-    known = [name for name in MODULES + MODULES_ON_DEMAND if f"/{name.replace('-', '_')}.ko" in listed + builtin]
+    known = [name for name in names if f"/{name.replace('-', '_')}.ko" in listed + builtin]
     files = system.module_files(known)
     relative = {path.name.split(".")[0].replace("-", "_"): str(path.relative_to(system.modules)).removesuffix(".xz")
                 for path in files}
