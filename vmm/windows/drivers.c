@@ -150,15 +150,21 @@ static int is_wanted(void *opaque, const char *name)
     return 1;
 }
 
+static void append(char path[PATH_SIZE], const char *name)
+{
+    size_t used = strlen(path);
+
+    snprintf(path + used, PATH_SIZE - used, "%s%s", used ? "/" : "", name);
+}
+
 /* Adds the folder of that name, in capitals or not, to the path. 1; 0: there is none; or -errno with a text. */
 static int enter(const struct source *source, char path[PATH_SIZE], const char *name)
 {
     struct step step = {.wanted = name};
     int result = each_folder(source, path, is_wanted, &step);
-    size_t used = strlen(path);
 
     if (result == 1)
-        snprintf(path + used, PATH_SIZE - used, "%s%s", used ? "/" : "", step.found);
+        append(path, step.found);
     return result;
 }
 
@@ -174,8 +180,11 @@ static int note_version(void *opaque, const char *name)
     char path[PATH_SIZE];
     int result = 0;
 
-    if (strlen(name) <= VERSION_MOST && snprintf(path, sizeof path, "%s/%s", versions->folder, name) < (int)sizeof path)
+    if (strlen(name) <= VERSION_MOST) {
+        memcpy(path, versions->folder, sizeof path);
+        append(path, name);
         result = enter(versions->source, path, "amd64");
+    }
     if (result == 1)
         add_word(versions->list, sizeof versions->list, name);
     return MIN(result, 0);

@@ -22,8 +22,9 @@ struct drivers_found {
 /*
  * source is a folder or an image of a disc. Of virtio-win's layout, NAME/VERSION/amd64, only the version that is for
  * the image is taken (catalogue_driver_folder()): disks, network and what else serves Setup or the system into
- * ANSWERS_SETUP_DRIVERS/NAME, and a display adapter's into ANSWERS_DRIVERS/NAME. Any other tree is taken as it is into
- * ANSWERS_SETUP_DRIVERS. Links in a folder are not followed; a driver, or such a tree, has 1 GiB at most.
+ * ANSWERS_SETUP_DRIVERS/NAME, and a display adapter's into ANSWERS_DRIVERS/NAME, as is the balloon's once more, because
+ * the script starts its service from there. Any other tree is taken as it is into ANSWERS_SETUP_DRIVERS. Links in a
+ * folder are not followed; a driver, or such a tree, has 1 GiB at most.
  *
  * 0 and *found, or with a text, and the disc is good for disc_destroy() only: -ENOENT no such source, nothing in it for
  * this version (the text lists for which), or no driver; -EINVAL a driver that is for other processors only; -EEXIST
