@@ -13,6 +13,7 @@
 #include "machine.h"
 
 #define PATH_SIZE 64
+#define SERIAL_SIZE 21
 /* OVMF's driver makes two pairs of I/O queues and asks nobody how many there are; without the second it drives nothing.
  */
 #define NVME_QUEUES_LEAST 2U
@@ -42,11 +43,24 @@ static int add_nvme(struct machine *m, unsigned n, const char *serial, struct er
     return nvme_create(&m->board, &device, error);
 }
 
-/* Without the namespace's EUI-64: the node is the prefix of what firmware compares. */
+static void serial_of(const struct machine *m, unsigned n, char serial[SERIAL_SIZE])
+{
+    const char *given = m->config->disks[n].serial;
+
+    if (given)
+        snprintf(serial, SERIAL_SIZE, "%s", given);
+    else
+        snprintf(serial, SERIAL_SIZE, "casement-disk%u", n % CONFIG_DISKS);
+}
+
+/* With the namespace's EUI-64: firmware compares it, and leaves out of its order what does not match. */
 static void nvme_path(const struct machine *m, unsigned n, char *path)
 {
-    (void)m;
-    snprintf(path, PATH_SIZE, "/pci@i0cf8/pci8086,5845@%x/namespace@1,0", SLOT_FIRST_DISK + n);
+    char serial[SERIAL_SIZE];
+
+    serial_of(m, n, serial);
+    snprintf(path, PATH_SIZE, "/pci@i0cf8/pci8086,5845@%x/namespace@1,%" PRIx64, SLOT_FIRST_DISK + n,
+             nvme_firmware_id(serial));
 }
 
 /* All drives are on one adapter, which is there when it has one. */
@@ -152,7 +166,7 @@ static int add_disk(struct machine *m, unsigned n, struct error *error)
 {
     const struct config_disk *disk = &m->config->disks[n];
     struct block_options options, backing;
-    char serial[21];
+    char serial[SERIAL_SIZE];
     int failed = block_open(config_disk_image(disk, &options, &backing), &m->disks[n], error);
 
     if (failed < 0)
@@ -161,8 +175,8 @@ static int add_disk(struct machine *m, unsigned n, struct error *error)
     if (m->config->on_full == CONFIG_FULL_PAUSE)
         block_on_full(m->disks[n], space_changed, &m->disk_watch[n]);
     m->disk_count++;
-    snprintf(serial, sizeof serial, "casement-disk%u", n % CONFIG_DISKS);
-    return buses[disk->bus].add(m, n, disk->serial ? disk->serial : serial, error);
+    serial_of(m, n, serial);
+    return buses[disk->bus].add(m, n, serial, error);
 }
 
 /* Disks are started in the order in which they were given, and nothing else is. */

@@ -18,18 +18,31 @@ enum { DESCRIPTOR_EUI64 = 1, DESCRIPTOR_NGUID = 2 };
  * features, timestamp. */
 #define OACS (1U << 8)
 #define ONCS (1U << 2 | 1U << 3 | 1U << 4 | 1U << 6)
+
 static const uint8_t organisation[3] = {IDENTIFIER_ORGANISATION >> 16, IDENTIFIER_ORGANISATION >> 8 & 0xFF,
                                         IDENTIFIER_ORGANISATION & 0xFF};
 
+/* The organisation's number, and 40 bits of the serial number's own. */
+static void make_eui64(const char *serial, uint8_t eui64[8])
+{
+    put_be64(eui64, (uint64_t)IDENTIFIER_ORGANISATION << 40 |
+                        (identifier_hash(serial, IDENTIFIER_BASIS) & ((UINT64_C(1) << 40) - 1)));
+}
+
+uint64_t nvme_firmware_id(const char *serial)
+{
+    uint8_t eui64[8];
+
+    make_eui64(serial, eui64);
+    return get_le64(eui64);
+}
+
 void nvme_identifiers(struct nvme *nvme)
 {
-    uint64_t one = identifier_hash(nvme->serial, IDENTIFIER_BASIS), two = identifier_hash(nvme->serial, ~one);
-    uint8_t bytes[8];
+    uint64_t one = identifier_hash(nvme->serial, IDENTIFIER_BASIS);
 
-    put_be64(bytes, one);
-    memcpy(nvme->eui64, organisation, sizeof organisation);
-    memcpy(nvme->eui64 + 3, bytes + 3, 5);
-    put_be64(nvme->nguid, two);
+    make_eui64(nvme->serial, nvme->eui64);
+    put_be64(nvme->nguid, identifier_hash(nvme->serial, ~one));
     memcpy(nvme->nguid + 8, nvme->eui64, 8);
 }
 

@@ -21,6 +21,12 @@ struct nvme_options {
     unsigned queues;     /* I/O queue pairs that a driver can have: 1 to NVME_QUEUES_MAX */
 };
 
+/*
+ * The EUI-64 of the namespace of a controller with that serial number, as firmware's boot order writes it: the number
+ * that its eight bytes are when the first one is the lowest.
+ */
+uint64_t nvme_firmware_id(const char *serial);
+
 /* Makes the controller with a thread of its own and puts it on the board, which resets and frees it. 0, or -errno with
  * a text. Before the guest runs. */
 int nvme_create(struct board *board, const struct nvme_options *options, struct error *error);

@@ -16,12 +16,12 @@ STOP_SECONDS = 20
 
 class Casement:
     """
-    Starts `casement run OPTIONS` in the rig. Its folder, shared with the host, gets serial.log, casement.log,
-    screenshots and the machine's state. When a limit strikes, the failure shows the screen and what was said last.
+    Starts `casement run OPTIONS`, or another command that runs a machine, in the rig. Its folder, shared with the host,
+    gets serial.log, casement.log, screenshots and the machine's state. When a limit strikes, the failure shows the screen and what was said last.
     TEST_CASEMENT names another program than ./casement, such as one that was built with sanitizers.
     """
 
-    def __init__(self, rig, folder, options, seconds=RUN_SECONDS, program=None, env=None, wrapper=()):
+    def __init__(self, rig, folder, options, seconds=RUN_SECONDS, program=None, env=None, wrapper=(), command="run"):
         self.rig = rig
         self.folder = folder
         self.serial_log = folder / "serial.log"
@@ -33,12 +33,12 @@ class Casement:
         folder.mkdir(parents=True, exist_ok=True)
         self.serial_log.touch()
         given = [str(option) for option in options]
-        command = [*wrapper, self.program, "run", *given, "--control", self.control]
+        line = [*wrapper, self.program, command, *given, "--control", self.control]
         for option, value in (("--serial", self.serial_log), ("--state", folder / "state"), ("--web", "none"), ("--cpus", 1)):
             if option not in given:
-                command += [option, value]
+                line += [option, value]
         self._output = open(self.log, "ab", buffering=0)
-        self.run = rig.launch(*command, seconds=seconds, env=env, on_output=lambda _, data: self._output.write(data))
+        self.run = rig.launch(*line, seconds=seconds, env=env, on_output=lambda _, data: self._output.write(data))
 
     @property
     def serial(self):

@@ -466,6 +466,7 @@ static void identifiers_follow_the_serial_number(void **state)
     read_identifiers("disk-2", other);
     assert_memory_equal(one, again, sizeof one);
     assert_memory_not_equal(one, other, 8);
+    assert_true(nvme_firmware_id("disk-1") == get_le64(one)); /* what firmware's boot order says */
     assert_memory_not_equal(one + 8, other + 8, 8);
 }
 

@@ -1,0 +1,127 @@
+"""
+`casement windows` from a medium to a desktop, rehearsed (README.md: nothing of Windows is in it): the key is pressed,
+Setup's rules are kept, the starts of the machine are followed, the guest's report ends it, and the next start boots what is
+there. LONG=1: every system, both profiles, and the program killed at each step.
+"""
+import json
+import re
+import signal
+
+import pytest
+import rehearsal
+
+STEP_SECONDS = 900
+RDP_REQUEST = "030000130ee000000000000100080003000000"  # X.224 connection request with a negotiation ([MS-RDPBCGR] 2.2.1.1)
+
+
+class Journey:
+    """The starts of one machine, with its state folder in the rig's memory."""
+
+    def __init__(self, rig, casement, medium, *options):
+        self.rig, self.casement = rig, casement
+        self.state = rig.shell("mktemp -d /tmp/journey.XXXXXX").stdout.strip()
+        self.options = ["--version", medium, "--state", self.state, "--memory", "640M", "--disk-size", "2G",
+                        "--forward", "127.0.0.1:13389:3389", *options]
+
+    def start(self, *options):
+        return self.casement(*self.options, *options, command="windows")
+
+    def read(self):
+        return json.loads(self.rig.shell(f"cat {self.state}/journey.json").stdout)
+
+    def digest(self):
+        return self.rig.shell(f"sha256sum <{self.state}/data.img", seconds=600).stdout.split()[0]
+
+
+@pytest.fixture
+def journey(rig, casement, folder):
+    made = []
+
+    def make(system, *options):
+        made.append(Journey(rig, casement, rehearsal.medium(folder, system), *options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        rig.shell(f"rm -rf {one.state}")
+
+
+def wait(machine, wanted):
+    """A line of the player, and no other than those that mean that all is well."""
+    found = machine.wait_serial(rf"{wanted}|REHEARSAL-(?:REFUSED|FAILED).*[\r\n]", STEP_SECONDS)
+    assert not found.group().startswith(("REHEARSAL-REFUSED", "REHEARSAL-FAILED")), found.group()
+    return found
+
+
+def stop(machine):
+    """By the power button, once the guest takes it."""
+    wait(machine, "REHEARSAL-LISTENS for the power button")
+    machine.ctl("powerdown")
+    assert machine.wait_end(300) == 0
+
+
+def answers_remote_desktop(rig):
+    script = (f"exec 3<>/dev/tcp/127.0.0.1/13389; printf '{RDP_REQUEST}' | sed 's/../\\\\x&/g' | xargs -0 printf '%b' >&3; "
+              "head -c 6 <&3 | od -An -tx1")
+    return rig.shell(script, seconds=300).stdout.split()
+
+
+def install(machine):
+    """To the report, by the player's lines."""
+    wait(machine, "Press any key to boot from CD or DVD")
+    wait(machine, "REHEARSAL-PHASE windowsPE begins")
+    installs = wait(machine, r"REHEARSAL-INSTALLS .*[\r\n]")
+    wait(machine, "REHEARSAL-PHASE windowsPE done")
+    wait(machine, "REHEARSAL-PHASE specialize begins")
+    wait(machine, "REHEARSAL-PHASE oobeSystem done")
+    return installs.group(), wait(machine, r"CASEMENT-INSTALLED .*[\r\n]").group().strip()
+
+
+def test_from_a_medium_to_a_desktop(journey, rig):
+    one = journey("11", "--user", "Ada", "--command", "echo hello")
+    machine = one.start()
+    installs, report = install(machine)
+    assert "edition=Professional disk=0" in installs, installs
+    assert "build=26200.6584 edition=Professional" in report, report
+    wait(machine, "REHEARSAL-DESKTOP edition=Professional user=Ada")
+    assert answers_remote_desktop(rig)[5:6] == ["d0"]  # connection confirm
+    stop(machine)
+    found = one.read()
+    assert (found["step"], found["phase"], found["edition"], found["profile"]) == ("installed", 2, "Professional", "inbox")
+    assert report == f"CASEMENT-INSTALLED {found['report']}"
+    assert "the key that it asks for is pressed" in machine.log.read_text()
+
+    # The next start boots what is there, whatever is asked for now, without a medium.
+    machine = one.start("--version", "2022")
+    wait(machine, "REHEARSAL-DESKTOP edition=Professional user=Ada")
+    disks = json.loads(rig.run("curl", "-sf", "--unix-socket", machine.control, "http://localhost/api/v1/disks").stdout)
+    assert [disk["id"] for disk in disks["disks"]] == ["disk0"], disks
+    stop(machine)
+    assert not re.search("Press any key|windowsPE", machine.serial)
+    assert one.read() == found
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("system,options,edition", [
+    ("11-enterprise-eval", [], "EnterpriseEval"), ("10-ltsc", [], "EnterpriseS"), ("server-2022", [], "ServerStandard"),
+    ("server-2022", ["--edition", "standard-core"], "ServerStandard")])
+def test_other_systems(journey, system, options, edition):
+    machine = journey(system, *options).start()
+    _, report = install(machine)
+    assert f"edition={edition}" in report
+    stop(machine)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("line", ["Press any key", "REHEARSAL-PHASE windowsPE begins", "REHEARSAL-INSTALLS", "REHEARSAL-PHASE windowsPE done",
+                                  "REHEARSAL-PHASE specialize begins", "REHEARSAL-PHASE oobeSystem begins", "REHEARSAL-DESKTOP"])
+def test_killed_at_each_step(journey, line):
+    one = journey("11")
+    machine = one.start()
+    wait(machine, line)
+    machine.signal(signal.SIGKILL)
+    machine.run.wait(60)
+    machine = one.start()
+    wait(machine, "REHEARSAL-DESKTOP edition=Professional")
+    stop(machine)
+    assert one.read()["step"] == "installed" or line == "REHEARSAL-DESKTOP"
