@@ -95,7 +95,7 @@ def test_from_a_medium_to_a_desktop(journey, rig):
     machine = one.start("--version", "2022")
     wait(machine, "REHEARSAL-DESKTOP edition=Professional user=Ada")
     disks = json.loads(rig.run("curl", "-sf", "--unix-socket", machine.control, "http://localhost/api/v1/disks").stdout)
-    assert [disk["id"] for disk in disks] == ["disk0"], disks
+    assert [disk["name"] for disk in disks] == ["disk0"], disks
     stop(machine)
     assert not re.search("Press any key|windowsPE", machine.serial)
     assert one.read() == found
