@@ -58,8 +58,7 @@ struct config_windows {
 };
 
 struct config {
-    bool is_windows; /* windows counts */
-    struct config_windows windows;
+    struct config_windows windows; /* of `casement windows` */
     /* Machine */
     uint64_t cpus, memory; /* bytes */
     bool memory_shared, huge_pages, hyperv, nested, local_time;

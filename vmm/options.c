@@ -439,7 +439,7 @@ int options_parse(struct config *config, enum options_command command, int count
 {
     int failed;
 
-    *config = (struct config){.is_windows = command == OPTIONS_WINDOWS};
+    *config = (struct config){0};
     parsed_for = command;
     forget_given();
     failed = check_environment(error);

@@ -138,9 +138,9 @@ static void add_folders(struct disc *disc, const struct wanted *wanted)
 {
     struct error error = {0};
 
-    if (wanted->oem && disc_add_folder(disc, ANSWERS_OEM, wanted->oem, FOLDER_LIMIT, &error) < 0)
+    if (wanted->oem && disc_add_folder(disc, ANSWERS_OEM, wanted->oem, "", FOLDER_LIMIT, &error) < 0)
         fail(&error);
-    if (wanted->drivers && disc_add_folder(disc, ANSWERS_SETUP_DRIVERS, wanted->drivers, FOLDER_LIMIT, &error) < 0)
+    if (wanted->drivers && disc_add_folder(disc, ANSWERS_SETUP_DRIVERS, wanted->drivers, "", FOLDER_LIMIT, &error) < 0)
         fail(&error);
 }
 

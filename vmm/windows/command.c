@@ -126,7 +126,8 @@ static int identify(struct tool_call *call)
 
 static bool show_progress(void *opaque, const struct fetch_progress *progress)
 {
-    progress_show(opaque, progress);
+    if (isatty(STDERR_FILENO))
+        progress_show(opaque, progress);
     return interrupted;
 }
 
