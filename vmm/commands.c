@@ -8,6 +8,7 @@
 #include "casement/log.h"
 #include "commands.h"
 #include "config.h"
+#include "container/environment.h"
 #include "exit_codes.h"
 #include "kvm_probe.h"
 #include "machine.h"
@@ -34,6 +35,8 @@ static void usage(FILE *out)
           "  casement windows COMMAND     know and get media of Windows\n"
           "  casement config [OPTION...]  what `run` with these options and this environment would use\n"
           "  casement config --reference  all options and exit statuses, as Markdown\n"
+          "  casement config --container-reference\n"
+          "                               all variables of the container, as Markdown\n"
           "  casement --version\n\n"
           "`casement run --help`, and --help of ctl, image and windows, say more.\n",
           out);
@@ -91,6 +94,10 @@ static int config_main(int count, char **arguments)
 
     if (asks_for(count, arguments, "--reference")) {
         options_reference(stdout);
+        return EXIT_CODE_POWERED_OFF;
+    }
+    if (asks_for(count, arguments, "--container-reference")) {
+        container_reference(stdout);
         return EXIT_CODE_POWERED_OFF;
     }
     if (asks_for(count, arguments, "--help")) {
