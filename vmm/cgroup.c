@@ -4,8 +4,6 @@
 
 #include "cgroup.h"
 
-#define CGROUP_PATH 8192
-
 static void visit_groups(const char *mount, const char *group, bool unified,
                          void (*visit)(void *opaque, const char *folder, bool unified), void *opaque)
 {

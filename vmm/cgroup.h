@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#define CGROUP_PATH 8192 /* bytes of a folder, at most */
+
 /*
  * Calls visit() with the folder of each group from the hierarchy's root down to the process's own, for every hierarchy
  * that has the controller ("memory", "cpu"); unified: it is of cgroup v2 (cgroups(7)). In a container the path may be

@@ -42,7 +42,7 @@ static uint64_t read_limit(const char *path)
 static void visit_group(void *opaque, const char *folder, bool unified)
 {
     uint64_t *least = opaque;
-    char path[8300];
+    char path[CGROUP_PATH + 32];
 
     snprintf(path, sizeof path, "%s/%s", folder, unified ? "memory.max" : "memory.limit_in_bytes");
     *least = MIN(*least, read_limit(path));

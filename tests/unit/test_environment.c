@@ -19,8 +19,6 @@ static struct container_settings settings;
 static struct error error;
 static char given[65536]; /* the options, "name=value VARIABLE" in a line each, without the folder of the test */
 
-int stat64(const char *path, struct stat64 *info);
-
 /* A file of this mode is a block device to the code under test: real ones need a privilege. */
 int stat64(const char *path, struct stat64 *info)
 {
@@ -158,6 +156,7 @@ static const struct {
     {"DOMAIN", "DOMAIN=a.b", "domain=a.b DOMAIN", NULL, NULL},
     {"DOMAIN_OU", "DOMAIN_OU=OU=x", "domain-ou=OU=x DOMAIN_OU", NULL, NULL},
     {"DOMAIN_USER", "DOMAIN_USER=x", "domain-user=x DOMAIN_USER", NULL, NULL},
+    {"DOMAIN_PASSWORD", "DOMAIN=a;PASSWORD=y;DOMAIN_PASSWORD=x", "password=y PASSWORD", NULL, NULL},
     {"DOMAIN_PASSWORD", "DOMAIN_PASSWORD=x", "domain-password=x DOMAIN_PASSWORD", NULL, NULL},
     {"DOMAIN_PASSWORD_FILE", "DOMAIN_PASSWORD_FILE=/x", "domain-password-file=/x DOMAIN_PASSWORD_FILE", NULL, NULL},
     {"DOMAIN_PASSWORD_FILE", "DOMAIN_PASSWORD_FILE=/x;DOMAIN_PASSWORD=y", NULL, "!DOMAIN_PASSWORD is given as", NULL},
@@ -487,6 +486,15 @@ static void a_password_is_in_a_file_of_its_own(void **state)
         assert_null(strstr(settings.warnings[n], "short,"));
 }
 
+static void a_domain_has_one_password(void **state)
+{
+    (void)state;
+    make_machine();
+    assert_int_equal(read_variables("DOMAIN=a;USERNAME=u;PASSWORD=y;DOMAIN_PASSWORD_FILE=/x"), 0);
+    assert_true(gives("domain-user=u USERNAME") && gives("domain-password-file=/x DOMAIN_PASSWORD_FILE"));
+    assert_null(strstr(given, "domain-password=y"));
+}
+
 /* Nothing leads into a machine without network, nor has its card an address. */
 static void without_network_there_are_no_ports(void **state)
 {
@@ -572,6 +580,7 @@ int main(void)
         IN_PLACE(errors_of_options_name_the_variable),
         IN_PLACE(yes_and_no_have_many_words),
         IN_PLACE(a_password_is_in_a_file_of_its_own),
+        IN_PLACE(a_domain_has_one_password),
         IN_PLACE(without_network_there_are_no_ports),
         IN_PLACE(a_share_of_the_space_is_for_a_new_disk),
         IN_PLACE(further_disks_are_made),

@@ -1,5 +1,4 @@
 /* Reading a variable, and the walk over the table (see environment.h). */
-#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>

@@ -37,17 +37,19 @@ static int size_of_disk(struct reader *reader, const char *name, const char *val
     } else {
         failed = reader_size(reader, name, value, GiB, bytes);
     }
-    if (failed == 0 && *bytes < (uint64_t)MiB)
+    if (failed < 0)
+        return failed;
+    if (*bytes < (uint64_t)MiB)
         return error_set(reader->error, EINVAL, "%s %s: less than 1M; give more, or make room in %s", name, value,
                          folder);
     *bytes -= *bytes % (uint64_t)MiB;
-    return failed;
+    return 0;
 }
 
 /* What is free shrinks as the disk fills, so a share of it is for making the disk only. */
 int variable_disk_size(struct reader *reader, const struct variable *variable, const char *value)
 {
-    uint64_t bytes;
+    uint64_t bytes = 0;
     int failed;
 
     if (!value || ((!strcasecmp(value, "max") || !strcasecmp(value, "half")) && reader_has_system(reader)))

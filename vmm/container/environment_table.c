@@ -35,7 +35,7 @@ const struct variable container_variables[] = {
     {OPTION("KEY"), .option = "key", .meaning = "product key"},
     {OPTION("KEY_FILE"), .option = "key-file", .meaning = "file whose first line is the product key", .here = "only here"},
     {OWN("USERNAME", variable_account), .fallback = "Docker", .option = "user", .meaning = "name of the account", .here = "with DOMAIN it is --domain-user, unless DOMAIN_USER is given"},
-    {OWN("PASSWORD", variable_account), .fallback = "admin", .option = "password", .meaning = "password of the account", .here = "with DOMAIN it is --domain-password as well, unless DOMAIN_USER is given", .verbatim = true},
+    {OWN("PASSWORD", variable_account), .fallback = "admin", .option = "password", .meaning = "password of the account", .here = "with DOMAIN it is --domain-password as well, unless DOMAIN_USER or DOMAIN_PASSWORD is given", .verbatim = true},
     {OWN("PASSWORD_FILE", variable_account), .option = "password-file", .meaning = "file whose first line is that password", .here = "only here; as PASSWORD"},
     {SWITCH("AUTOLOGIN"), .fallback = "Y", .option = "autologon", .meaning = "log in by itself"},
     {OPTION("DOMAIN"), .option = "domain", .meaning = "Active Directory domain to join"},

@@ -58,7 +58,7 @@ static int side(struct reader *reader, const char *name, unsigned fallback, unsi
 int variable_screen(struct reader *reader, const struct variable *variable, const char *value)
 {
     const char *height_value = reader_value(reader, "HEIGHT");
-    unsigned width, height;
+    unsigned width = 0, height = 0;
     int failed;
 
     if (display_is(reader, "none"))

@@ -43,13 +43,16 @@ int variable_version(struct reader *reader, const struct variable *variable, con
 }
 
 /*
- * With DOMAIN, USERNAME and PASSWORD are an account of the domain in dockurr/windows, unless DOMAIN_USER names another.
- * The local account keeps its usual name then, and takes the same password rather than one that all the world knows.
+ * With DOMAIN, USERNAME and PASSWORD are an account of the domain in dockurr/windows, unless DOMAIN_USER or
+ * DOMAIN_PASSWORD name another. The local account keeps its usual name then, and takes the same password rather than
+ * one that all the world knows.
  */
 int variable_account(struct reader *reader, const struct variable *variable, const char *value)
 {
-    bool domain = reader_value(reader, "DOMAIN") && !reader_value(reader, "DOMAIN_USER");
     bool user = !strcmp(variable->option, "user");
+    bool other = reader_value(reader, "DOMAIN_USER") ||
+                 (!user && (reader_value(reader, "DOMAIN_PASSWORD") || reader_value(reader, "DOMAIN_PASSWORD_FILE")));
+    bool domain = reader_value(reader, "DOMAIN") && !other;
 
     if (!value)
         return 0;

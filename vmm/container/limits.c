@@ -57,7 +57,7 @@ unsigned limits_processors(const char *root)
 /* Up to two numbers of a file; how many it had. */
 static int read_numbers(const char *folder, const char *name, uint64_t *first, uint64_t *second)
 {
-    char path[8300];
+    char path[CGROUP_PATH + 32];
     FILE *file;
     int count;
 
