@@ -95,6 +95,7 @@ struct config {
     /* Life */
     char *state, *control;
     enum log_level log_level;
+    enum log_format log_format;
     uint64_t stop_timeout; /* seconds */
     enum config_action on_triple_fault, on_reset;
     enum config_full on_full;
