@@ -20,6 +20,7 @@
 #include "control.h"
 #include "kvm.h"
 #include "operations.h"
+#include "share/share.h"
 #include "viewer/rfb.h"
 #include "viewer/web.h"
 
@@ -49,6 +50,7 @@ struct machine {
     struct xhci *xhci;
     struct rfb *rfb; /* NULL without a display */
     struct fw_cfg *fw_cfg;
+    struct share *share; /* NULL: no folder is shared */
     struct net_backend *net;
     struct net_counters net_counters;
     struct block *disks[CONFIG_DISKS];

@@ -329,6 +329,29 @@ static void what_is_no_folder_is_not_shared(void **state)
     assert_non_null(strstr(error.text, "--share /nowhere/at/all: No such file or directory; "));
 }
 
+/* Whatever name leads there, and whether it is there yet or not. */
+static void the_state_of_the_machine_is_not_shared(void **state)
+{
+    char inside[160], link[160], beside[160];
+    const char *const bad[] = {dav.folder, inside, link};
+    struct share_options options = {.folder = dav.folder, .name = "x"};
+    struct share *share = NULL;
+    struct error error;
+
+    (void)state;
+    snprintf(inside, sizeof inside, "%s/state", dav.folder);
+    snprintf(link, sizeof link, "%s/link", dav.base);
+    snprintf(beside, sizeof beside, "%s/state", dav.base);
+    assert_int_equal(symlink("shared", link), 0);
+    for (size_t n = 0; n < 3; n++) {
+        options.state = bad[n];
+        assert_int_equal(share_create(&options, &share, &error), -EINVAL);
+        assert_non_null(strstr(error.text, "share a folder beside it"));
+    }
+    options.state = beside;
+    assert_int_equal(share_check(&options, &error), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -348,6 +371,7 @@ int main(void)
         TEST(times_of_windows_are_kept),
         cmocka_unit_test_setup_teardown(nothing_changes_in_a_folder_that_is_read_only, setup_read_only, teardown),
         cmocka_unit_test(what_is_no_folder_is_not_shared),
+        TEST(the_state_of_the_machine_is_not_shared),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -324,34 +324,60 @@ static void what_can_be_read_in_two_ways_is_refused(void **state)
     assert_int_equal(fake_dav_ask(&dav, "GET", "/a", "", NULL), 404);
 }
 
-static void heads_and_bodies_have_bounds(void **state)
+/* start, so many pieces, and end; the caller's to free. */
+static char *repeat(const char *start, const char *piece, unsigned count, const char *end)
 {
-    char *text = calloc(1, 200000);
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    assert_non_null(out);
+    fputs(start, out);
+    for (unsigned n = 0; n < count; n++)
+        fputs(piece, out);
+    fputs(end, out);
+    assert_int_equal(fclose(out), 0);
+    return text;
+}
+
+static void heads_have_bounds(void **state)
+{
+    char *line = repeat("GET /", "a", 20000, " HTTP/1.1\r\n"),
+         *fields = repeat("GET / HTTP/1.1\r\nHost: 10.0.2.4\r\n", "x: y\r\n", 70, "\r\n");
 
     (void)state;
-    assert_non_null(text);
-    memset(text, 'a', 20000);
-    assert_int_equal(send_raw(text), 431);
-    strcpy(text, "GET / HTTP/1.1\r\nHost: 10.0.2.4\r\n");
-    for (unsigned n = 0; n < 70; n++)
-        strcat(text, "x: y\r\n");
-    strcat(text, "\r\n");
-    assert_int_equal(send_raw(text), 431);
-    memset(text, ' ', 70000);
-    text[70000] = 0;
-    memcpy(text, "<propfind xmlns='DAV:'>", 23);
-    assert_int_equal(fake_dav_ask(&dav, "PROPFIND", "/", "Depth: 0\r\n", text), 413);
-    strcpy(text, "<propfind xmlns='DAV:'><prop>");
-    for (unsigned n = 0; n < 65; n++)
-        strcat(text, "<x/>");
-    assert_int_equal(fake_dav_ask(&dav, "PROPFIND", "/", "Depth: 0\r\n", text), 413);
-    strcpy(text, "<propfind xmlns='DAV:'>");
-    for (unsigned n = 0; n < 40; n++)
-        strcat(text, "<x>");
-    assert_int_equal(fake_dav_ask(&dav, "PROPFIND", "/", "Depth: 0\r\n", text), 400);
-    strcpy(text, "<!DOCTYPE propfind [<!ENTITY a 'aaaa'>]><propfind xmlns='DAV:'><prop><x>&a;</x></prop></propfind>");
-    assert_int_equal(fake_dav_ask(&dav, "PROPFIND", "/", "Depth: 0\r\n", text), 400);
-    free(text);
+    assert_int_equal(send_raw(line), 431);
+    assert_int_equal(send_raw(fields), 431);
+    free(line);
+    free(fields);
+}
+
+static void xml_has_bounds(void **state)
+{
+    static const struct {
+        const char *start, *piece, *end;
+        unsigned count, status;
+    } rows[] = {
+        {"<propfind xmlns='DAV:'>", " ", "</propfind>", 65000, 207},
+        {"<propfind xmlns='DAV:'>", " ", "</propfind>", 70000, 413},
+        {"<propfind xmlns='DAV:'><prop>", "<x/>", "</prop></propfind>", 64, 207},
+        {"<propfind xmlns='DAV:'><prop>", "<x/>", "</prop></propfind>", 65, 413},
+        {"<propfind xmlns='DAV:'>", "<x>", "", 40, 400},
+        {"<propfind xmlns='urn:", "a", "'/>", 9000, 400},
+        {"<propfind xmlns='DAV:'><prop><a:b xmlns:a='", "a", "'/></prop></propfind>", 17000, 413},
+        {"<!DOCTYPE propfind [<!ENTITY a 'aaaa'>]><propfind xmlns='DAV:'><prop><x>", "&a;", "</x></prop></propfind>", 1,
+         400},
+    };
+
+    (void)state;
+    for (size_t n = 0; n < sizeof rows / sizeof *rows; n++) {
+        char *text = repeat(rows[n].start, rows[n].piece, rows[n].count, rows[n].end);
+        unsigned status = fake_dav_ask(&dav, "PROPFIND", "/", "Depth: 0\r\n", text);
+
+        if (status != rows[n].status)
+            fail_msg("%s: %u instead of %u", rows[n].start, status, rows[n].status);
+        free(text);
+    }
 }
 
 static void connections_have_a_bound(void **state)
@@ -376,17 +402,20 @@ static void connections_have_a_bound(void **state)
 
 static void a_tree_has_a_greatest_depth(void **state)
 {
-    char path[PATH_ROOM] = "";
+    char *path = repeat("", "/d", 70, "");
 
     (void)state;
-    for (unsigned n = 0; n < 70; n++) {
-        strcat(path, "/d");
-        assert_int_equal(fake_dav_ask(&dav, "MKCOL", path, "", NULL), 201);
+    for (unsigned n = 1; n <= 70; n++) {
+        char above[160];
+
+        snprintf(above, sizeof above, "%.*s", (int)(2 * n), path);
+        assert_int_equal(fake_dav_ask(&dav, "MKCOL", above, "", NULL), 201);
     }
     assert_int_equal(fake_dav_ask(&dav, "COPY", "/d", "Destination: /e\r\n", NULL), 403);
     assert_int_equal(fake_dav_ask(&dav, "DELETE", "/d", "", NULL), 403);
     assert_int_equal(fake_dav_ask(&dav, "DELETE", "/d/d/d/d/d/d/d/d", "", NULL), 204);
     assert_int_equal(fake_dav_ask(&dav, "DELETE", "/d", "", NULL), 204);
+    free(path);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -399,7 +428,8 @@ int main(void)
         TEST(links_are_not_followed_when_trees_are_handled),
         TEST(a_folder_that_becomes_a_link_leads_nowhere),
         TEST(what_can_be_read_in_two_ways_is_refused),
-        TEST(heads_and_bodies_have_bounds),
+        TEST(heads_have_bounds),
+        TEST(xml_has_bounds),
         TEST(connections_have_a_bound),
         TEST(a_tree_has_a_greatest_depth),
     };

@@ -35,8 +35,10 @@ static bool take_between(struct reading *reading, char close, char *text, size_t
 
 static void note(struct tokens *tokens, const char *text)
 {
-    if (tokens->count < TOKENS_MAX && strlen(text) < LOCK_TOKEN_ROOM)
-        strcpy(tokens->text[tokens->count++], text);
+    size_t length = strlen(text);
+
+    if (tokens->count < TOKENS_MAX && length < LOCK_TOKEN_ROOM)
+        memcpy(tokens->text[tokens->count++], text, length + 1);
 }
 
 static const char *without_weakness(const char *etag)
@@ -106,7 +108,7 @@ int conditions_hold(const char *field, const char *path, const struct conditions
     struct reading reading = {.at = field, .facts = facts, .tokens = tokens, .known = true};
     bool tagged, any = false;
 
-    strcpy(reading.path, path);
+    memcpy(reading.path, path, strnlen(path, PATH_ROOM - 1));
     skip_space(&reading);
     tagged = *reading.at == '<';
     do {

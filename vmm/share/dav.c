@@ -172,7 +172,7 @@ static unsigned check_conditions(struct dav_request *request)
     if (result == 0 || (match && !names_it(request, match)))
         return 412;
     if (none && names_it(request, none))
-        return strcmp(request->peer->method, "GET") && strcmp(request->peer->method, "HEAD") ? 412 : 304;
+        return !strcmp(request->peer->method, "GET") || !strcmp(request->peer->method, "HEAD") ? 304 : 412;
     return 0;
 }
 
@@ -194,6 +194,14 @@ void dav_end(struct dav_request *request)
 
 /* Requests. */
 
+/* An address, or localhost, with or without a port. */
+static bool is_host_plain(const char *host)
+{
+    size_t name = strncasecmp(host, "localhost", 9) != 0 ? strspn(host, "0123456789.") : 9;
+
+    return name && (!host[name] || (host[name] == ':' && !host[name + 1 + strspn(host + name + 1, "0123456789")]));
+}
+
 /*
  * A page of the world that the guest's browser shows may have its own name lead here, and is then told apart by that
  * name; or it sends to this address, and the browser says for whom.
@@ -201,11 +209,8 @@ void dav_end(struct dav_request *request)
 static bool comes_from_a_page(const struct peer *peer)
 {
     const char *host = peer_value(peer, "host");
-    size_t name = host && !strncasecmp(host, "localhost", 9) ? 9 : 0;
 
-    return peer_value(peer, "origin") || !host ||
-           strspn(host + name, name ? "0123456789:" : "0123456789.:") + name != strlen(host) ||
-           (name && host[name] && host[name] != ':');
+    return peer_value(peer, "origin") || !host || !is_host_plain(host);
 }
 
 static unsigned run(struct dav_request *request)

@@ -275,12 +275,13 @@ static bool flush(struct dav_request *request, struct xml *xml)
     return piece && peer_write_chunk(request->peer, piece, size);
 }
 
-static bool write_members(struct dav_request *request, struct node *node, const struct dav_body *body)
+static bool write_members(struct dav_request *request, const struct node *folder, const struct dav_body *body)
 {
-    const char *path = node->path, *name;
-    char member[PATH_ROOM];
+    char path[PATH_ROOM];
+    const char *name;
     struct statx info;
-    int fd = folder_open_node(request->dav->root, path, O_RDONLY | O_DIRECTORY, &info);
+    const struct node member = {.dav = folder->dav, .xml = folder->xml, .path = path, .info = &info};
+    int fd = folder_open_node(folder->dav->root, folder->path, O_RDONLY | O_DIRECTORY, &info);
     DIR *list = fd < 0 ? NULL : fdopendir(fd);
     bool good = true;
 
@@ -289,14 +290,9 @@ static bool write_members(struct dav_request *request, struct node *node, const 
     if (!list)
         return true; /* none that can be read: as if it were empty */
     while (good && (name = folder_next(list, &info))) {
-        if (atomic_load(&request->dav->stopping))
-            good = false;
-        if (!good || !path_join(path, name, member))
-            continue;
-        node->path = member;
-        node->info = &info;
-        write_node(node, body);
-        good = flush(request, node->xml);
+        if (path_join(folder->path, name, path))
+            write_node(&member, body);
+        good = flush(request, folder->xml) && !atomic_load(&folder->dav->stopping);
     }
     closedir(list);
     return good;

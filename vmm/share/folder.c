@@ -1,9 +1,11 @@
 /* See folder.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <linux/openat2.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -60,6 +62,37 @@ int folder_open(const char *option, const char *path, bool read_only, struct err
                          option, path, strerror(err));
     }
     return fd;
+}
+
+static int open_existing(const char *path)
+{
+    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    char *copy = fd < 0 ? strdup(path) : NULL;
+
+    if (copy)
+        fd = open(dirname(copy), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    free(copy);
+    return fd;
+}
+
+/* By what the folders are and not by their names: up from the inner one to the root of all. */
+bool folder_holds(int root, const char *path)
+{
+    struct stat outer, here, above = {0};
+    int fd = open_existing(path), next;
+    bool same = false, end = fd < 0 || fstat(root, &outer) < 0 || fstat(fd, &here) < 0;
+
+    while (!end && !same) {
+        same = here.st_dev == outer.st_dev && here.st_ino == outer.st_ino;
+        next = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        end = next < 0 || fstat(next, &above) < 0 || (above.st_dev == here.st_dev && above.st_ino == here.st_ino);
+        here = above;
+        close(fd);
+        fd = next;
+    }
+    if (fd >= 0)
+        close(fd);
+    return same;
 }
 
 bool folder_is_folder(const struct statx *info)

@@ -23,6 +23,9 @@
 /* The folder's descriptor, or -errno with a text, which begins with option. */
 int folder_open(const char *option, const char *path, bool read_only, struct error *error);
 
+/* Whether the folder at path, or where it is to be made, is root or in it. */
+bool folder_holds(int root, const char *path);
+
 bool folder_is_folder(const struct statx *info);
 /* -ENOENT: nothing, or nothing that is shared. */
 int folder_stat(int root, const char *path, struct statx *info);

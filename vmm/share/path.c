@@ -121,9 +121,7 @@ void path_encode(const char *path, bool folder, char href[PATH_HREF_ROOM])
     for (const char *from = path; *from; from++) {
         unsigned char sign = (unsigned char)*from;
 
-        if ((sign | 0x20) >= 'a' && (sign | 0x20) <= 'z') {
-            *to++ = *from;
-        } else if (strchr("0123456789-._~/", sign)) {
+        if (((sign | 0x20) >= 'a' && (sign | 0x20) <= 'z') || strchr("0123456789-._~/", sign)) {
             *to++ = *from;
         } else {
             *to++ = '%';

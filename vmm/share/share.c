@@ -161,29 +161,43 @@ static int start_acceptor(struct share *share, struct error *error)
 
 static int open_shared(const struct share_options *options, struct error *error)
 {
-    return folder_open("--share", options->folder, options->read_only, error);
+    int root = folder_open("--share", options->folder, options->read_only, error);
+
+    if (root < 0 || !options->state || !folder_holds(root, options->state))
+        return root;
+    close(root);
+    return error_set(error, EINVAL,
+                     "--share %s: --state %s is in it, where the machine keeps its secrets; share a folder beside it",
+                     options->folder, options->state);
+}
+
+static int start(struct share *share, const char *socket, struct error *error)
+{
+    int failed = listen_at(share, socket, error);
+
+    return failed == 0 ? start_acceptor(share, error) : failed;
 }
 
 int share_create(const struct share_options *options, struct share **made, struct error *error)
 {
     int root = open_shared(options, error), failed = 0;
-    struct share *share = root < 0 ? NULL : calloc(1, sizeof *share);
+    struct share *share;
 
     if (root < 0)
         return root;
-    if (share) {
-        share->listener = share->quit = -1;
-        pthread_mutex_init(&share->lock, NULL);
-        share->dav = dav_create(root, options->read_only, options->name);
+    share = calloc(1, sizeof *share);
+    if (!share) {
+        close(root);
+        return error_set(error, ENOMEM, "--share %s: out of memory", options->folder);
     }
-    if (!share || !share->dav) {
+    share->listener = share->quit = -1;
+    pthread_mutex_init(&share->lock, NULL);
+    share->dav = dav_create(root, options->read_only, options->name);
+    if (!share->dav) {
         close(root);
         failed = error_set(error, ENOMEM, "--share %s: out of memory", options->folder);
-    }
-    if (failed == 0 && options->socket) {
-        failed = listen_at(share, options->socket, error);
-        if (failed == 0)
-            failed = start_acceptor(share, error);
+    } else if (options->socket) {
+        failed = start(share, options->socket, error);
     }
     if (failed < 0) {
         share_destroy(share);
@@ -213,11 +227,6 @@ int share_connect(struct share *share)
         return ends[1];
     close(ends[1]);
     return failed;
-}
-
-const char *share_socket(const struct share *share)
-{
-    return share->socket;
 }
 
 static void end_connections(struct share *share)

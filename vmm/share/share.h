@@ -21,6 +21,7 @@
 
 struct share_options {
     const char *folder;
+    const char *state;  /* a folder that may not be in it, as secrets are there; NULL: none */
     const char *name;   /* shown for the folder itself */
     const char *socket; /* where a UNIX socket (mode 0600) is made; NULL: none. Stale ones are replaced. */
     bool read_only;
@@ -36,8 +37,6 @@ void share_destroy(struct share *share);
 int share_serve(struct share *share, int fd);
 /* The same with a new connection: its other end, which is the caller's; or -errno. */
 int share_connect(struct share *share);
-/* What the guest's network connects to. */
-const char *share_socket(const struct share *share);
 /* Whether share_create() would succeed with the folder. 0, or -errno with a text. */
 int share_check(const struct share_options *options, struct error *error);
 
