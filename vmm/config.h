@@ -77,6 +77,9 @@ struct config {
     unsigned forward_count;
     uint8_t mac[6];
     bool mac_given;
+    char *share;        /* the folder that the guest sees; NULL: none */
+    char *share_socket; /* in the state folder */
+    bool share_read_only;
     /* Screen and console */
     unsigned display_width, display_height; /* 0: no display */
     char *keyboard, *serial, *screenshot;

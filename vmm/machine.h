@@ -20,6 +20,7 @@
 #include "kvm.h"
 #include "operations.h"
 #include "service.h"
+#include "share/share.h"
 #include "viewer/rfb.h"
 
 /* Slots of PCI bus 0; what is not here has a place of its own in the chipset. */
@@ -72,6 +73,7 @@ struct machine {
     struct xhci *xhci;
     struct rfb *rfb; /* NULL without a display */
     struct fw_cfg *fw_cfg;
+    struct share *share; /* NULL: no folder is shared */
     struct net_backend *net;
     struct net_counters net_counters;
     struct block *disks[CONFIG_DISKS];

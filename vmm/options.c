@@ -72,6 +72,9 @@ static const struct option options[] = {
      .help = "lead a port of the host (127.0.0.1 unless ADDRESS says) into the guest"},
     {.name = "mac", .metavar = "ADDRESS", .type = SPECIAL, .apply = config_set_mac, .derived = "from the UUID", .show = config_show_mac,
      .help = "address of the network card; without it derived from the UUID"},
+    {.name = "share", .metavar = "FOLDER", .type = TEXT, AT(share),
+     .help = "a folder of the host that the guest may use as a drive, over WebDAV at http://" NET_SHARE_ADDRESS "/; needs nothing installed in Windows"},
+    {.name = "share-readonly", .type = FLAG, AT(share_read_only), .help = "the guest may not change what is in --share"},
 
     {.group = "Screen and console", .name = "display", .metavar = "WIDTHxHEIGHT|none", .fallback = "1280x800", .windows = "1280x720", .type = SPECIAL, .apply = config_set_display,
      .help = "preferred size of the screen"},

@@ -306,7 +306,15 @@ static const struct {
     {"/oem", "", "oem=/storage/oem -", NULL, "storage/oem/install.bat"},
     {"/drivers", "", "drivers=/drivers -", NULL, "drivers/x"},
     {"/drivers.iso", "", "drivers=/drivers.iso -", NULL, "drivers.iso"},
-    {"/shared", "", NULL, "/shared: nothing is shared", "shared/"},
+    {"/shared", "", "share=/shared -", NULL, "shared/ data/"},
+    {"/shared", "", "share=/data -", NULL, "data/"},
+    {"/shared", "NETWORK=N;SAMBA=Y", "net=none NETWORK", NULL, "shared/"},
+    {"/shared2", "", "share=/shared -", "/shared2: one folder is shared", "shared/ shared2/"},
+    {"SAMBA", "SAMBA=N", NULL, NULL, "shared/"},
+    {"SAMBA", "SAMBA=x", NULL, "!SAMBA x: not one of its values", "shared/"},
+    {"SAMBA_READONLY", "SAMBA_READONLY=Y", "share-readonly=on SAMBA_READONLY", NULL, "shared/"},
+    {"SAMBA_READONLY", "SAMBA_READONLY=Y", NULL, NULL, NULL},
+    {"SHORTCUT", "SHORTCUT=N", NULL, "SHORTCUT N: it is drive Z:", NULL},
 };
 
 static void check_case(size_t n)

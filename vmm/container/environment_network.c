@@ -1,4 +1,4 @@
-/* The network card, and ports that lead into the guest. */
+/* The network card, ports that lead into the guest, and the folder that is shared with it. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -225,4 +225,28 @@ int variable_ports(struct reader *reader, const struct variable *variable, const
     failed = forward_all(forwarding, variable->name);
     free(forwarding);
     return failed;
+}
+
+/* Over the guest's network, so without one there is nothing to share by. */
+int variable_share(struct reader *reader, const struct variable *variable, const char *value)
+{
+    static const char *const others[] = {"shared2", "shared3", "data2", "data3"};
+    const int wanted = reader_switch(reader, "SAMBA", true), read_only = reader_switch(reader, "SAMBA_READONLY", false);
+    const char *root = reader->place->root, *path = reader_text(reader, "%s%s", root, variable->name);
+
+    (void)value;
+    if (wanted < 0 || read_only < 0)
+        return -EINVAL;
+    if (!reader_exists(path))
+        path = reader_text(reader, "%s/data", root);
+    if (!wanted || !reader_has_network(reader) || !reader_exists(path))
+        return 0;
+    reader_give(reader, variable->option, NULL, path);
+    if (read_only)
+        reader_give(reader, "share-readonly", "SAMBA_READONLY", "on");
+    for (size_t n = 0; n < ARRAY_SIZE(others); n++)
+        if (reader_exists(reader_text(reader, "%s/%s", root, others[n])))
+            reader_warn(reader, "/%s: one folder is shared with Windows, and this is not it; bind it below %s",
+                        others[n], path);
+    return 0;
 }

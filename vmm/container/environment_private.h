@@ -84,6 +84,7 @@ int variable_network(struct reader *reader, const struct variable *variable, con
 int variable_adapter(struct reader *reader, const struct variable *variable, const char *value);
 int variable_mac(struct reader *reader, const struct variable *variable, const char *value);
 int variable_ports(struct reader *reader, const struct variable *variable, const char *value);
+int variable_share(struct reader *reader, const struct variable *variable, const char *value);
 /* environment_viewer.c: */
 int variable_screen(struct reader *reader, const struct variable *variable, const char *value);
 int variable_web(struct reader *reader, const struct variable *variable, const char *value);

@@ -13,7 +13,6 @@
 #define REFUSED(theirs, usual) .name = (theirs), .kind = VARIABLE_REFUSED, .words = (usual)
 
 /* Texts that several rows have. */
-#define NO_SHARE "nothing is shared with Windows yet; copy files over Remote Desktop, or into Setup by /oem"
 #define NO_BALLOON "memory is not taken back while Windows runs; give RAM_SIZE what Windows needs"
 #define NO_BRIDGE "the network is in user mode, without interfaces of its own; name ports in USER_PORTS"
 #define NO_DNSMASQ "names and addresses are given by the machine itself; there is no dnsmasq"
@@ -123,10 +122,10 @@ const struct variable container_variables[] = {
     {PART("PASS"), .option = "web-password-file", .meaning = "the page's own password", .here = "and `--access password`; at least 8 characters; for VNC, too", .verbatim = true},
     {PART("PASS_FILE"), .option = "web-password-file", .meaning = "file whose first line is that password", .here = "only here; as PASS"},
 
-    {.group = "Shared folders", NOTHING("SAMBA", "N"), .fallback = "Y", .meaning = "share /shared with Windows", .here = NO_SHARE},
-    {NOTHING("SAMBA_DEBUG", "N"), .fallback = "N", .meaning = "messages of Samba", .here = NO_SHARE},
-    {NOTHING("SAMBA_READONLY", "N"), .fallback = "N", .meaning = "share for reading only", .here = NO_SHARE},
-    {NOTHING("SHORTCUT", "N"), .fallback = "Y", .meaning = "drive and shortcut for the share", .here = NO_SHARE},
+    {.group = "Shared folders", PART("SAMBA"), .fallback = "Y", .option = "share", .meaning = "share /shared with Windows", .here = "by WebDAV, without Samba; N shares nothing"},
+    {NOTHING("SAMBA_DEBUG", "N"), .fallback = "N", .meaning = "messages of Samba", .here = "there is no Samba; give DEBUG=Y for more messages"},
+    {PART("SAMBA_READONLY"), .fallback = "N", .option = "share-readonly", .meaning = "share for reading only"},
+    {NOTHING("SHORTCUT", "Y"), .fallback = "Y", .meaning = "drive and shortcut for the share", .here = "it is drive Z: from the first logon on, without a shortcut; disconnect the drive in Windows"},
 
     {.group = "System", NOTHING("MACHINE", "q35"), .fallback = "q35", .meaning = "QEMU's machine", .here = "the machine is a Q35; leave it out"},
     {NOTHING("PCI_BUS", "pcie.0"), .fallback = "pcie.0", .meaning = "bus that devices are on", .here = NO_CHOICE},
@@ -189,7 +188,8 @@ const struct variable container_variables[] = {
     {PLACE("/oem"), .option = "oem", .meaning = "folder that is copied to C:\\OEM, whose install.bat is run", .here = "also in the storage folder"},
     {PLACE("/drivers"), .option = "drivers", .meaning = "drivers for Setup", .here = "only here; also in the storage folder"},
     {PLACE("/drivers.iso"), .option = "drivers", .meaning = "the same as a disc image", .here = "also in the storage folder"},
-    {PLACE("/shared"), .meaning = "folder that Windows sees as a share", .here = NO_SHARE},
+    {OWN("/shared", variable_share), .option = "share", .meaning = "folder that Windows sees as drive Z:", .here = "at http://10.0.2.4/ for Windows alone; also /data"},
+    {PART("/shared2"), .meaning = "a second one, and /shared3", .option = "share", .here = "not shared: one folder is; bind it below that, such as at /shared/2"},
 };
 /* clang-format on */
 

@@ -4,7 +4,7 @@
 
 #include "answers.h"
 #include "locales.h"
-#include "xml.h"
+#include "../xml.h"
 
 struct answer_plan {
     const struct answers *answers;
