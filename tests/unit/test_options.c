@@ -183,7 +183,8 @@ static void values_by_other_names(void **state)
     unsetenv("CASEMENT_CPUS");
     assert_refused(options_parse_with(&config, OPTIONS_RUN, bad, 1, 0, NULL, &error), "CPU_CORES 65: above", "1 to 64");
     config_free(&config);
-    assert_refused(options_parse_with(&config, OPTIONS_RUN, unknown, 1, 0, NULL, &error), "CPU_CORES: stands for --cpsu", "leave");
+    assert_refused(options_parse_with(&config, OPTIONS_RUN, unknown, 1, 0, NULL, &error),
+                   "CPU_CORES: stands for --cpsu", "leave");
     config_free(&config);
     /* Of a list, the value that the text is about. */
     assert_int_equal(options_parse_with(&config, OPTIONS_RUN, forwards, 2, 0, NULL, &error), 0);
