@@ -86,6 +86,8 @@ static int run_configured(const struct install *install, struct preparation *p)
     log_set_format(p->config->log_format);
     for (size_t n = 0; n < install->warning_count; n++)
         log_warning("%s", install->warnings[n]);
+    /* From here on none is lost: pid 1 of a container has no other way to end. */
+    lifecycle_block_signals();
     exit_code = check(install, p->config, &error);
     if (exit_code)
         return exit_code;
