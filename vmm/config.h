@@ -27,7 +27,7 @@ enum config_action { CONFIG_RESET, CONFIG_STOP };
 enum config_full { CONFIG_FULL_PAUSE, CONFIG_FULL_REPORT };
 
 /* What a disk is to the guest (vmm/disks.c). */
-enum config_bus { CONFIG_BUS_VIRTIO, CONFIG_BUS_NVME, CONFIG_BUS_AHCI, CONFIG_BUS_USB, CONFIG_BUSES };
+enum config_bus { CONFIG_BUS_VIRTIO, CONFIG_BUS_NVME, CONFIG_BUS_AHCI, CONFIG_BUS_USB, CONFIG_BUS_SCSI, CONFIG_BUSES };
 extern const char *const config_bus_names[CONFIG_BUSES];
 
 struct config_disk {

@@ -60,7 +60,7 @@ static const struct option options[] = {
     {.name = "append", .metavar = "TEXT", .only = OPTIONS_RUN, .type = TEXT, AT(append), .help = "command line for --kernel"},
 
     {.group = "Disks and network", .name = "disk", .metavar = "FILE[,PROPERTY...]", .type = SPECIAL, .apply = config_add_disk, .repeats = true,
-     .help = "a disk image or block device; properties bus=virtio|nvme|ahci|usb, format=raw|qcow2, backing=FILE, backing-format=raw|qcow2, readonly, serial=TEXT, queues=N, cache=none|host, engine=auto|io_uring|threads, iops=N and bps=SIZE each second"},
+     .help = "a disk image or block device; properties bus=virtio|nvme|ahci|usb|scsi, format=raw|qcow2, backing=FILE, backing-format=raw|qcow2, readonly, serial=TEXT, queues=N, cache=none|host, engine=auto|io_uring|threads, iops=N and bps=SIZE each second"},
     {.name = "cdrom", .metavar = "FILE[,bus=ahci|usb]", .type = SPECIAL, .apply = config_add_cdrom, .repeats = true,
      .help = "a disc image in a CD-ROM drive; disks and drives are started in the order in which they are given"},
     {.name = "io-engine", .metavar = "auto|io_uring|threads", .fallback = "auto", CHOICE_OF(io_engine, "auto|io_uring|threads"),
