@@ -118,6 +118,8 @@ int variable_disk_type(struct reader *reader, const struct variable *variable, c
 
     if (type == DISK_UNKNOWN)
         return reader_refuse(reader, variable->name, value, "nvme, scsi, blk, sata, ide, usb, or auto");
+    if (reader_takes_over(reader))
+        return 0;
     if (type == DISK_VIRTIO && has_drivers(reader)) {
         reader_give(reader, variable->option, variable->name, "virtio");
     } else if (type == DISK_VIRTIO) {
