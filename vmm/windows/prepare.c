@@ -208,6 +208,7 @@ static int make_disk(struct preparation *p, struct error *error)
 
     if (p->disk_there)
         return 0;
+    p->config->windows.answers.disk_size = options.size;
     snprintf(part, sizeof part, "%s.part", p->disk);
     if (unlink(part) < 0 && errno != ENOENT)
         return error_set(error, errno, "%s: cannot be removed: %s", part, strerror(errno));
