@@ -68,8 +68,9 @@ static const struct option options[] = {
     {.name = "net", .metavar = "user|none", .fallback = "user", CHOICE_OF(net, "user|none"), .help = "network: user mode (needs no privilege) or none"},
     {.name = "net-card", .metavar = "virtio|e1000e", .fallback = "virtio", .only = OPTIONS_RUN, CHOICE_OF(card, "virtio|e1000e"),
      .help = "what the network card is: virtio (fastest), or an Intel 82574L, which Windows drives with what is on its medium"},
-    {.name = "forward", .metavar = "[ADDRESS:]HOSTPORT:GUESTPORT[/udp]", .type = SPECIAL, .apply = config_add_forward, .repeats = true,
-     .help = "lead a port of the host (127.0.0.1 unless ADDRESS says) into the guest"},
+    {.name = "forward", .metavar = "[ADDRESS:]HOSTPORT:GUESTPORT[/udp]", .type = SPECIAL, .apply = config_add_forward, .derived = "for remote desktop",
+     .show = config_show_forward, .repeats = true,
+     .help = "lead a port of the host (127.0.0.1 unless ADDRESS says) into the guest; `windows` leads 3389 to remote desktop unless one is given"},
     {.name = "mac", .metavar = "ADDRESS", .type = SPECIAL, .apply = config_set_mac, .derived = "from the UUID", .show = config_show_mac,
      .help = "address of the network card; without it derived from the UUID"},
 
@@ -483,7 +484,7 @@ static void print_derived(const struct config *config, const struct option *opti
     } else if (option->show) {
         option->show(config, shown, sizeof shown);
         text = shown;
-        source = *shown ? option->derived : "made by the first run";
+        source = *shown ? option->derived : option->repeats ? source : "made by the first run";
     }
     fprintf(to, "%s = %s (%s)\n", option->name, text ? text : "", source);
 }
