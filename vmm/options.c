@@ -122,7 +122,7 @@ static const struct option options[] = {
     {.name = "answer-file", .metavar = "FILE", WISH(answer_file), .help = "your own answer file for Setup, used as it is instead of one made from these options"},
     {.name = "drivers", .metavar = "FOLDER|ISO", WISH(drivers), .help = "drivers for Setup and Windows: a folder, or a virtio-win disc image"},
     {.name = "profile", .metavar = "inbox|virtio", .fallback = "inbox", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.profile, "inbox|virtio"),
-     .help = "system disk and network card: NVMe and Intel 82574L, which Windows has drivers for, or virtio (fastest), for which it needs --drivers"},
+     .help = "system disk and network card: NVMe and Intel 82574L, which Windows has drivers for, or virtio (fastest), for which it needs --drivers; an installed Windows changes in two starts, when it has shown that it drives such disks"},
     {.name = "disk-size", .metavar = "SIZE", .fallback = "64G", .type = SIZE, .only = OPTIONS_WINDOWS, AT(windows.disk_size), .least = 256 * MiB, .most = 64 * 1024 * GiB,
      .help = "size of the system disk, when it is made"},
     {.name = "disk-format", .metavar = "raw|qcow2", .fallback = "raw", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.disk_format, "raw|qcow2"), .help = "format of the system disk, when it is made"},

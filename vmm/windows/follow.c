@@ -18,6 +18,8 @@
 #define KEY_EVERY_NS INT64_C(250000000)
 #define KEY_FOR_NS INT64_C(30000000000)
 #define LOADED_BYTES (8 * MiB)
+/* Which driver a disk has changes with no event here. */
+#define LOOK_EVERY_NS INT64_C(1000000000)
 
 enum event { MEDIUM_STARTED = 1, OTHER_STARTED = 2, REPORTED = 4 };
 
@@ -153,11 +155,25 @@ static void name_phase(struct follow *f)
     pthread_mutex_unlock(&f->lock);
 }
 
+static void look(void *opaque)
+{
+    struct follow *f = opaque;
+
+    if (!disks_driven(f->machine, f->watched)) {
+        loop_timer_set(f->machine->main_loop, &f->look, clock_ns() + LOOK_EVERY_NS);
+        return;
+    }
+    profile_driven(&f->profile, f->journey);
+    write_down(f);
+}
+
 static int on_begin(void *opaque, struct machine *machine, struct error *error)
 {
     struct follow *f = opaque;
 
     f->machine = machine;
+    if (f->profile.change != PROFILE_STAYS)
+        loop_timer_set(machine->main_loop, &f->look, clock_ns() + LOOK_EVERY_NS);
     if (f->journey->step == JOURNEY_INSTALLED)
         return 0;
     f->journey->step = JOURNEY_INSTALLING;
@@ -195,6 +211,9 @@ static void on_end(void *opaque)
     struct follow *f = opaque;
 
     loop_timer_remove(f->machine->main_loop, &f->key);
+    loop_timer_remove(f->machine->main_loop, &f->look);
+    if (profile_ended(&f->profile, f->journey))
+        write_down(f);
 }
 
 const struct machine_follower *follow_start(struct follow *f)
@@ -202,6 +221,7 @@ const struct machine_follower *follow_start(struct follow *f)
     pthread_mutex_init(&f->lock, NULL);
     f->task = (struct loop_task){.run = on_events, .opaque = f};
     f->key = (struct loop_timer){.expired = press, .opaque = f};
+    f->look = (struct loop_timer){.expired = look, .opaque = f};
     f->follower = (struct machine_follower){
         .opaque = f, .begin = on_begin, .serial = on_serial, .reset = on_reset, .progress = on_progress, .end = on_end};
     return &f->follower;

@@ -38,6 +38,8 @@ static int run_machine(struct preparation *p)
                             .journey = &p->journey,
                             .medium = 1,
                             .disc = 2,
+                            .profile = p->profile,
+                            .watched = p->watched,
                             .remove_medium = p->config->windows.remove_medium};
 
     return machine_main(p->config, follow_start(&follow));
@@ -69,7 +71,7 @@ static int run_configured(struct config *config, int count, char **arguments)
         return refuse(&error);
     }
     p->config = config;
-    p->disc = -1;
+    p->disc = p->trial = -1;
     if (configure(config, &p->source, count, arguments, &error) < 0 || config_check(config, &error) < 0) {
         exit_code = refuse(&error);
     } else if (kvm_check(&error) < 0) {
@@ -84,6 +86,8 @@ static int run_configured(struct config *config, int count, char **arguments)
     }
     if (p->disc >= 0)
         close(p->disc);
+    if (p->trial >= 0)
+        close(p->trial);
     free(p);
     return exit_code;
 }
