@@ -18,7 +18,7 @@ HERE = TREE / "tests/rehearsal"
 BUILD = TREE / "build/rehearsal"
 BOOT_MODULES = ["nvme", "ahci", "sd_mod", "virtio_pci", "virtio_blk", "fuse"]
 SETUP_MODULES = [*BOOT_MODULES, "sr_mod", "udf", "isofs", "vfat", "nls_cp437", "nls_ascii", "nls_utf8", "efivarfs", "tpm_crb", "tpm_tis"]
-INSTALLED_MODULES = [*BOOT_MODULES, "e1000e", "virtio_net", "evdev", "button", "af_packet"]
+INSTALLED_MODULES = [*BOOT_MODULES, "sr_mod", "isofs", "vfat", "nls_cp437", "nls_ascii", "nls_utf8", "e1000e", "virtio_net", "evdev", "button", "af_packet"]
 SETUP_TOOLS = ["wimlib-imagex", "mkntfs", "ntfs-3g", "sfdisk", "efibootmgr", "mkfs.vfat"]
 APPEND = "console=ttyS0 quiet"
 
