@@ -13,6 +13,7 @@ TREE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TREE / "tests/guest"))
 sys.path.insert(0, str(TREE / "tests/rig"))
 import guest_image  # noqa: E402
+from locks import Locked  # noqa: E402
 
 HERE = TREE / "tests/rehearsal"
 BUILD = TREE / "build/rehearsal"
@@ -40,8 +41,12 @@ LANGUAGE = "en-US"
 
 def medium(folder, system):
     """A medium of that system (a name of SYSTEMS) in the folder; its path. Media are kept in build/rehearsal."""
+    with Locked(BUILD / "lock"):
+        return _medium(folder, system)
+
+
+def _medium(folder, system):
     kept, note = BUILD / f"{system}.iso", BUILD / f"{system}.made-from"
-    BUILD.mkdir(parents=True, exist_ok=True)
     sources = _sources()
     if not kept.exists() or not note.exists() or json.loads(note.read_text()) != sources:
         note.unlink(missing_ok=True)

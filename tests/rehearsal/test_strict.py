@@ -185,7 +185,7 @@ def test_the_script_reports_when_the_user_is_there(setting):
 
 
 @pytest.mark.parametrize("old,new,says", [
-    ("net accounts", "net acounts", "net: not accounts"),
+    ("net accounts", "net acounts", "net: neither accounts"),
     ("powercfg /hibernate", "powercgf /hibernate", "powercgf is no command"),
     ("goto logon", "goto logout", "no label logout"),
     ("call :user", "call :usr", "no label usr"),
