@@ -91,6 +91,9 @@ lint:
 
 run:
 	tools/run
+# The whole story of an installation, with a Linux that plays Windows Setup: make rehearse SYSTEM=server-2022
+rehearse: casement
+	tests/rehearsal/rehearse
 # The table of keyboard layouts, from the X keyboard configuration of the machine at hand.
 layouts:
 	tools/layouts >build/layouts.inc && mv build/layouts.inc devices/input/layouts.inc
@@ -104,4 +107,4 @@ install: casement
 clean:
 	rm -rf build casement
 
-.PHONY: all check unit fuzz libs test format lint run layouts docs install clean
+.PHONY: all check unit fuzz libs test format lint run rehearse layouts docs install clean
