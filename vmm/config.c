@@ -285,6 +285,8 @@ static int check_contradictions(const struct config *config, struct error *error
         {"--forward", "--net none", "there is no network to lead into; leave one out", config->forward_count > 0,
          no_net},
         {"--mac", "--net none", "there is no card that has it; leave one out", config->mac_given, no_net},
+        {"--net-interface", "--net", "only --net nat takes a way out that has a name; leave one out",
+         config->net_interface != NULL, config->net != CONFIG_NET_NAT},
         {"--vnc", "--display none", "there is no screen to look at; leave one out", config->vnc_address != NULL,
          !config->display_width},
         {"--vnc-password-file", "--vnc none", "there is no port that it is for; add --vnc PORT or leave it out",
@@ -410,6 +412,7 @@ void config_free(struct config *config)
     free(config->keyboard);
     free(config->serial);
     free(config->screenshot);
+    free(config->net_interface);
     free(config->vnc_address);
     free(config->vnc_password_file);
     free(config->state);

@@ -14,6 +14,7 @@
 #include "config.h"
 #include "control.h"
 #include "host_memory.h"
+#include "network/network.h"
 #include "viewer/rfb_port.h"
 #include "viewer/secret.h"
 #include "viewer/tls.h"
@@ -189,18 +190,6 @@ static int check_disks(const struct config *config, struct error *error)
     return 0;
 }
 
-/* Every port is taken for a moment. */
-static int check_network(const struct config *config, struct error *error)
-{
-    const struct net_user_options options = {.forwards = config->forwards, .forward_count = config->forward_count};
-    struct net_backend *backend;
-    int failed = config->forward_count ? net_user_create(&options, &backend, error) : 0;
-
-    if (config->forward_count && failed == 0)
-        backend->ops->destroy(backend);
-    return failed;
-}
-
 int config_read_vnc_password(const struct config *config, char *password, size_t size, struct error *error)
 {
     return secret_line("--vnc-password-file", config->vnc_password_file, password, size, NULL, error);
@@ -263,7 +252,7 @@ int config_check(const struct config *config, struct error *error)
 {
     static int (*const checks[])(const struct config *, struct error *) = {
         check_memory, state_check,   check_shared_files, check_outputs, check_disks,
-        check_boot,   check_network, check_vnc,          check_web,
+        check_boot,   network_check, check_vnc,          check_web,
     };
     int failed = 0;
 

@@ -136,17 +136,10 @@ static int create_viewers(struct machine *m, struct error *error)
 
 static int create_network(struct machine *m, struct error *error)
 {
-    const struct net_user_options user = {
-        .forwards = m->config->forwards, .forward_count = m->config->forward_count, .host_name = m->config->name};
-    struct net_card_options card = {.slot = SLOT_NETWORK, .counters = &m->net_counters};
-    int failed;
+    struct net_card_options card = {.slot = SLOT_NETWORK, .counters = &m->net_counters, .backend = m->net};
 
-    if (m->config->net == CONFIG_NET_NONE)
+    if (!m->net)
         return 0;
-    failed = net_user_create(&user, &m->net, error);
-    if (failed < 0)
-        return failed;
-    card.backend = m->net;
     memcpy(card.mac, m->config->mac, sizeof card.mac);
     return m->config->card == CONFIG_CARD_E1000E ? e1000e_create(&m->board, &card, error)
                                                  : virtio_net_create(&m->board, &card, error);
