@@ -41,9 +41,9 @@ static bool next_frame(struct tap *tap)
     do
         count = read(tap->watch.fd, tap->frame, sizeof tap->frame);
     while (count < 0 && errno == EINTR);
-    if (count < 0) {
-        if (errno != EAGAIN)
-            give_up(tap, errno);
+    if (count <= 0) {
+        if (count == 0 || errno != EAGAIN)
+            give_up(tap, count ? errno : ENODEV);
         return false;
     }
     tap->waiting = count >= ETHERNET_BYTES && count <= NET_FRAME_MAX ? (size_t)count : 0;
