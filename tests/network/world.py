@@ -84,15 +84,17 @@ class World:
         """A Python program that says "ready" when it can be spoken to."""
         return self.start(role, "exec " + shlex.join(["/usr/bin/python3", "-u", "-c", text, *map(str, words)]), "ready")
 
-    def casement(self, *options, before="true"):
-        """guest.c in the box, with our resolv.conf; before: a script that changes what it finds there."""
+    def script(self, options, before, wrapper):
+        """guest.c, with our resolv.conf. before: a script that changes what it finds; wrapper: a command in front of it."""
         line = shlex.join([str(PROGRAM), f"/run/netns/{self.names['guest']}", "--mac", MAC, *options])
-        return self.start("box", f"mount --bind {self.resolv} /etc/resolv.conf && {before} && exec {line}", "ready")
+        return f"mount --bind {self.resolv} /etc/resolv.conf && {before} && exec {wrapper} {line}"
+
+    def casement(self, *options, before="true", wrapper=""):
+        return self.start("box", self.script(options, before, wrapper), "ready")
 
     def refusal(self, *options, before="true", wrapper=""):
         """What it says instead of starting."""
-        line = shlex.join([str(PROGRAM), f"/run/netns/{self.names['guest']}", "--mac", MAC, *options])
-        done = self.run("box", f"mount --bind {self.resolv} /etc/resolv.conf && {before} && exec {wrapper} {line}", check=False)
+        done = self.run("box", self.script(options, before, wrapper), check=False)
         assert done.returncode == 1, done
         return done.stderr
 
@@ -106,11 +108,11 @@ class World:
         return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
     def picture(self, role="box"):
-        """Everything of a namespace that may not stay changed."""
+        """Everything of a namespace that may not stay changed; link-local addresses come when they like."""
         links = json.loads(self.run(role, "ip -j link"))
         return {"links": [link["ifname"] for link in links],
-                "addresses": [(a["ifname"], sorted(i["local"] for i in a["addr_info"])) for a in json.loads(self.run(role, "ip -j addr"))],
-                "routes": self.run(role, "ip route; ip -6 route"), "rules": self.run(role, "nft list ruleset"),
+                "addresses": [(a["ifname"], sorted(i["local"] for i in a["addr_info"] if i["scope"] != "link")) for a in json.loads(self.run(role, "ip -j addr"))],
+                "routes": self.run(role, "ip route; ip -6 route | grep -v ^fe80"), "rules": self.run(role, "nft list ruleset"),
                 "forwarding": self.run(role, "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding "
                                              "/proc/sys/net/ipv6/conf/eth0/accept_ra")}
 

@@ -147,7 +147,8 @@ int netlink_change(struct netlink *netlink, int index, const struct netlink_chan
     struct ifinfomsg *info = mnl_nlmsg_put_extra_header(message, sizeof *info);
 
     info->ifi_index = index;
-    info->ifi_flags = info->ifi_change = change->up ? IFF_UP : 0;
+    info->ifi_flags = (change->up ? IFF_UP : 0U) | (change->all_multicast ? IFF_ALLMULTI : 0U);
+    info->ifi_change = info->ifi_flags;
     if (change->mac)
         mnl_attr_put(message, IFLA_ADDRESS, 6, change->mac);
     if (change->mtu)

@@ -47,7 +47,7 @@ int netlink_addresses(struct netlink *netlink, int family, int index, struct net
 struct netlink_change {
     const uint8_t *mac;
     unsigned mtu;
-    bool up;
+    bool up, all_multicast;
     int master;
     bool leave; /* its bridge */
 };

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "casement/bytes.h"
+#include "bridge.h"
 #include "nat.h"
 #include "network.h"
 
@@ -64,6 +64,8 @@ int network_check(const struct config *config, struct error *error)
     case CONFIG_NET_NAT:
         failed = check_nat_forwards(config, error);
         return failed < 0 ? failed : nat_check(config->net_interface, error);
+    case CONFIG_NET_BRIDGE:
+        return bridge_check(config->net_interface, error);
     default:
         return 0;
     }
@@ -83,6 +85,14 @@ static int open_nat(const struct config *config, struct net_backend **backend, s
     return nat_create(&options, backend, error);
 }
 
+static int open_bridge(const struct config *config, struct net_backend **backend, struct error *error)
+{
+    struct bridge_options options = {.interface = config->net_interface};
+
+    memcpy(options.mac, config->mac, sizeof options.mac);
+    return bridge_create(&options, backend, error);
+}
+
 int network_open(const struct config *config, struct net_backend **backend, struct error *error)
 {
     const struct net_user_options user = {
@@ -94,6 +104,8 @@ int network_open(const struct config *config, struct net_backend **backend, stru
         return net_user_create(&user, backend, error);
     case CONFIG_NET_NAT:
         return open_nat(config, backend, error);
+    case CONFIG_NET_BRIDGE:
+        return open_bridge(config, backend, error);
     default:
         return 0;
     }
@@ -101,7 +113,14 @@ int network_open(const struct config *config, struct net_backend **backend, stru
 
 int network_available(enum config_net net, struct error *error)
 {
-    return net == CONFIG_NET_NAT ? nat_check(NULL, error) : 0;
+    switch (net) {
+    case CONFIG_NET_NAT:
+        return nat_check(NULL, error);
+    case CONFIG_NET_BRIDGE:
+        return bridge_check(NULL, error);
+    default:
+        return 0;
+    }
 }
 
 enum config_net network_best(char *why, size_t size)
