@@ -142,6 +142,17 @@ def test_the_guest_reaches_only_names_in_the_box(world):
     assert ask(world, "outside", "tcp", world.address, 8006).startswith("box")
 
 
+def test_nobody_outside_reaches_names_in_the_box(world):
+    world.casement("--net", "nat")
+    world.lease()
+    answers = world.serve("outside", NAMES, world.gateway, "answers")
+    world.run("outside", "ip route add 172.30.0.0/24 via 10.9.0.2")
+    assert world.run("outside", "ping -c 1 -W 1 172.30.0.1", check=False).returncode == 1
+    assert ask(world, "outside", "tcp", "172.30.0.1", 53, seconds=1).startswith("silent")
+    assert world.python("guest", LOOK_UP, "tcp", "172.30.0.1", "c.example.org") == "192.0.2.31\n"
+    answers.kill()
+
+
 def test_a_guest_that_lies_about_its_address_is_not_heard(world):
     world.casement("--net", "nat")
     world.lease()

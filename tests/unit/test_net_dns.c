@@ -249,7 +249,7 @@ static void a_silent_server_and_then_another(void **state)
 {
     const struct bench *bench = *state;
     uint8_t first[2048], second[2048], answer[2048] = {0};
-    struct sockaddr_in from, from_second;
+    struct sockaddr_in from = {0}, from_second = {0};
 
     while (answer[3] != 3) {
         send(bench->guest, question, sizeof question, 0);

@@ -133,6 +133,7 @@ static void rules_of_a_guest(void **state)
     assert_non_null(strstr(text, "    oifname != \"casement0\" ip6 saddr fd54::/64 masquerade\n"));
     assert_non_null(strstr(text, "    iifname \"casement0\" ip saddr != 172.30.0.0/24 drop\n"));
     assert_non_null(strstr(text, "    iifname \"casement0\" ip6 saddr != fd54::/64 drop\n"));
+    assert_non_null(strstr(text, "    iifname != { \"casement0\", \"lo\" } ip daddr 172.30.0.0/24 drop\n"));
     free(text);
     rules.six = false;
     text = rules_text(&rules, 0);

@@ -34,7 +34,7 @@ static bool is_bridge(const struct netlink_link *link)
 
 int bridge_check(const char *interface, struct error *error)
 {
-    struct netlink *netlink;
+    struct netlink *netlink = NULL;
     struct uplink uplink;
     int failed = uplink_check_rights(WANTED, error);
 
@@ -90,7 +90,7 @@ static int make_bridge(struct bridge *bridge, struct netlink *netlink, const uin
     const struct netlink_link *port = &bridge->uplink.link;
     const struct netlink_change up = {.up = true};
     struct netlink_change enter = {.up = true};
-    struct netlink_link made;
+    struct netlink_link made = {0};
     char name[IF_NAMESIZE];
     uint8_t own[6];
     int failed;

@@ -81,7 +81,7 @@ static int forward(struct nat *nat, struct error *error)
 
 int nat_check(const char *interface, struct error *error)
 {
-    struct netlink *netlink;
+    struct netlink *netlink = NULL;
     struct uplink uplink;
     int failed = uplink_check_rights(WANTED, error);
 
@@ -312,7 +312,6 @@ int nat_create(const struct nat_options *options, struct net_backend **backend, 
 {
     struct nat *nat = calloc(1, sizeof *nat);
     struct net_tap_options tap = {.side = {.answer = answer,
-                                           .announce = announce,
                                            .announce_ns = ANSWER_ANNOUNCE_NS,
                                            .attach = attach,
                                            .detach = detach,
@@ -332,6 +331,7 @@ int nat_create(const struct nat_options *options, struct net_backend **backend, 
     netlink_close(netlink);
     tap.fd = nat->fd;
     tap.mtu = nat->lease.mtu;
+    tap.side.announce = nat->lease.six ? announce : NULL;
     if (failed == 0)
         failed = net_tap_create(&tap, backend, error);
     if (failed < 0) {

@@ -67,7 +67,7 @@ static void write_outward(const struct rules *rules, const struct texts *texts, 
 
 /* A guest that lies about its address would get past the masquerade. Some systems take no MTU by DHCP, so TCP is told.
  */
-static void write_filters(const struct rules *rules, const struct texts *texts, FILE *to)
+static void write_through(const struct rules *rules, const struct texts *texts, FILE *to)
 {
     fprintf(to,
             "  chain through {\n"
@@ -78,14 +78,23 @@ static void write_filters(const struct rules *rules, const struct texts *texts, 
         fprintf(to, "    iifname \"%s\" ip6 saddr != %s/%d drop\n", rules->tap, texts->subnet6, SUBNET6_BITS);
     else
         fprintf(to, "    iifname \"%s\" meta nfproto ipv6 drop\n", rules->tap);
+    fprintf(to, "    tcp flags syn tcp option maxseg size set rt mtu\n"
+                "  }\n");
+}
+
+/* Nobody outside may use the gateway's name server, whatever routes they set. */
+static void write_gateway(const struct rules *rules, const struct texts *texts, FILE *to)
+{
     fprintf(to,
-            "    tcp flags syn tcp option maxseg size set rt mtu\n"
-            "  }\n"
             "  chain gateway {\n"
             "    type filter hook input priority filter; policy accept;\n"
             "    iifname \"%s\" meta l4proto { tcp, udp } th dport != { " GUEST_PORTS " } ct state new drop\n"
-            "  }\n",
-            rules->tap);
+            "    iifname != { \"%s\", \"lo\" } ip daddr %s/%d drop\n",
+            rules->tap, rules->tap, texts->subnet, SUBNET_BITS);
+    if (rules->six)
+        fprintf(to, "    iifname != { \"%s\", \"lo\" } ip6 daddr %s/%d drop\n", rules->tap, texts->subnet6,
+                SUBNET6_BITS);
+    fprintf(to, "  }\n");
 }
 
 void rules_write(const struct rules *rules, unsigned features, FILE *to)
@@ -103,6 +112,7 @@ void rules_write(const struct rules *rules, unsigned features, FILE *to)
         fprintf(to, "  flags owner\n");
     write_inward(rules, &texts, features, to);
     write_outward(rules, &texts, to);
-    write_filters(rules, &texts, to);
+    write_through(rules, &texts, to);
+    write_gateway(rules, &texts, to);
     fprintf(to, "}\n");
 }
