@@ -29,7 +29,7 @@ struct rules {
 /* What a kernel may lack. */
 enum rules_features {
     RULES_OWNER = 1,  /* the table goes with the socket that made it, Linux 5.12 */
-    RULES_SOCKETS = 2 /* ports on which a program listens stay its own, whoever it is: nft_socket, Linux 5.11 */
+    RULES_SOCKETS = 2 /* ports on which a program listens stay its own, whoever it is: nft_socket, Linux 5.10 */
 };
 
 void rules_write(const struct rules *rules, unsigned features, FILE *to);
