@@ -14,6 +14,7 @@
 #include "casement/net.h"
 #include "cmocka_all.h"
 
+#include "../../vmm/network/network.h"
 #include "../../vmm/network/rights.h"
 #include "../../vmm/network/rules.h"
 #include "../../vmm/network/subnet.h"
@@ -143,6 +144,20 @@ static void rules_of_a_guest(void **state)
     assert_non_null(strstr(text, "    iifname \"casement0\" meta nfproto ipv6 drop\n"));
     assert_non_null(strstr(text, all4));
     free(text);
+}
+
+/* Whatever there is where this runs: a reason is given if and only if it is not the best. */
+static void the_best_network(void **state)
+{
+    struct error error = {""};
+    char why[sizeof error.text];
+    enum config_net best = network_best(why, sizeof why);
+
+    (void)state;
+    assert_int_equal(best, network_available(CONFIG_NET_NAT, &error) == 0 ? CONFIG_NET_NAT : CONFIG_NET_USER);
+    assert_string_equal(why, error.text);
+    assert_int_equal(!*why, best == CONFIG_NET_NAT);
+    assert_int_equal(network_available(CONFIG_NET_USER, NULL), 0);
 }
 
 /* Rights: in a process of its own, for they do not come back. */
@@ -404,6 +419,7 @@ int main(void)
         cmocka_unit_test(no_network_is_free),
         cmocka_unit_test(addresses_that_stay),
         cmocka_unit_test(rules_of_a_guest),
+        cmocka_unit_test(the_best_network),
         cmocka_unit_test(rights_are_given_up),
         cmocka_unit_test(a_frame_waits_for_a_buffer),
         cmocka_unit_test(frames_of_impossible_lengths_are_dropped),
