@@ -208,6 +208,14 @@ def test_no_thread_has_rights_when_nothing_is_to_be_given_back(world):
     stop(process)
 
 
+def test_ipv4_where_ipv6_may_not_be_forwarded(world):
+    world.run("box", "echo 1 >/proc/sys/net/ipv4/ip_forward")
+    world.casement("--net", "nat", before="mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys")
+    assert world.lease()["ip"] == "172.30.0.2"
+    assert "--sysctl net.ipv6.conf.all.forwarding=1" in (world.folder / "started.log").read_text()
+    assert "ip6" not in world.run("box", "nft list ruleset")
+
+
 def test_ipv4_alone(make_world):
     world = make_world(six=False)
     world.casement("--net", "nat")
