@@ -73,7 +73,8 @@ NAMES = """
 import select, socket, struct, sys
 def answer(q):
     end = q.index(b"\\0", 12) + 5
-    return q[:2] + b"\\x81\\x80" + q[4:6] + b"\\0\\1\\0\\0\\0\\0" + q[12:end] + b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\x3c\\0\\4\\xc0\\0\\2" + bytes([end])
+    head = q[:2] + b"\\x81\\x80" + q[4:6] + b"\\0\\1\\0\\0\\0\\0"
+    return head + q[12:end] + b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\x3c\\0\\4\\xc0\\0\\2" + bytes([end])
 address = sys.argv[1]
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind((address, 53))
 t = socket.create_server((address, 53))
@@ -97,7 +98,8 @@ while True:
 LOOK_UP = """
 import socket, struct, sys
 kind, address, name = sys.argv[1:4]
-q = b"\\x12\\x34\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0" + b"".join(bytes([len(l)]) + l.encode() for l in name.split(".")) + b"\\0\\0\\1\\0\\1"
+labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+q = b"\\x12\\x34\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0" + labels + b"\\0\\0\\1\\0\\1"
 family = socket.AF_INET6 if ":" in address else socket.AF_INET
 s = socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
 s.settimeout(20)

@@ -109,9 +109,9 @@ class World:
 
     def picture(self, role="box"):
         """Everything of a namespace that may not stay changed; link-local addresses come when they like."""
-        links = json.loads(self.run(role, "ip -j link"))
-        return {"links": [link["ifname"] for link in links],
-                "addresses": [(a["ifname"], sorted(i["local"] for i in a["addr_info"] if i["scope"] != "link")) for a in json.loads(self.run(role, "ip -j addr"))],
+        links = json.loads(self.run(role, "ip -j addr"))
+        return {"addresses": [(link["ifname"], sorted(address["local"] for address in link["addr_info"] if address["scope"] != "link"))
+                              for link in links],
                 "routes": self.run(role, "ip route; ip -6 route | grep -v ^fe80"), "rules": self.run(role, "nft list ruleset"),
                 "forwarding": self.run(role, "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding "
                                              "/proc/sys/net/ipv6/conf/eth0/accept_ra")}
