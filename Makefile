@@ -2,7 +2,7 @@
 CC ?= cc
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
-PACKAGES := slirp liburing zlib libvncserver libwebsockets jansson libssl libcrypto libcurl libudfread libisofs-1 expat
+PACKAGES := slirp liburing zlib libvncserver libwebsockets jansson libssl libcrypto libcurl libudfread libisofs-1 expat libmnl libnftables
 VERSION := 0.1.0
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
@@ -43,6 +43,9 @@ build/$(1)/casement: $$(SOURCES:%.c=build/$(1)/%.o)
 build/$(1)/test/%: build/$(1)/tests/unit/%.o $$(TEST_HELPERS:%.c=build/$(1)/%.o) build/$(1)/libcasement.a
 	@mkdir -p $$(@D)
 	$$(CC) $(2) -o $$@ $$^ $$(LIBS) -lcmocka
+build/$(1)/network/guest: build/$(1)/tests/network/guest.o build/$(1)/libcasement.a
+	@mkdir -p $$(@D)
+	$$(CC) $(2) -o $$@ $$^ $$(LIBS)
 endef
 $(eval $(call flavour,release,$(CFLAGS)))
 $(eval $(call flavour,asan,$(ASAN)))
