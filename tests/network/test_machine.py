@@ -51,7 +51,7 @@ def test_three_containers(rig, casement, initrd, kernel, boxes, card):
                                "console=ttyS0 quiet", "--display", "none", "--net", "nat", "--net-card", card, "--name", f"guest{n}",
                                wrapper=("ip", "netns", "exec", name)))
     for guest in guests:
-        assert guest.wait_serial(r"^LEASE (\S+) (\S+) (\d+)", 400).groups() == ("172.30.0.2", "172.30.0.1", "1400")
+        assert guest.wait_serial(r"^LEASE (\S+) (\S+) (\d+)\s", 400).groups() == ("172.30.0.2", "172.30.0.1", "1400")
         guest.wait_serial("SERVING", 120)
 
     def fetch(address, path="", check=True):
