@@ -20,14 +20,18 @@ def lacking():
 
 
 @pytest.fixture(scope="session")
+def missing():
+    return lacking()
+
+
+@pytest.fixture(scope="session")
 def program():
     subprocess.run(["make", "-s", PROGRAM.relative_to(TREE)], cwd=TREE, check=True, stdin=subprocess.DEVNULL)
     return PROGRAM
 
 
 @pytest.fixture
-def make_world(program, tmp_path):
-    missing = lacking()
+def make_world(program, missing, tmp_path):
     if missing:
         pytest.skip(f"namespaces need {missing}, which this machine has not")
     made = []

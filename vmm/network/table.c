@@ -25,9 +25,11 @@ int table_check(struct error *error)
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 
     if (fd < 0)
-        return error_set(error, errno,
-                         "--net nat: the kernel's packet filter: %s; use a host kernel with nf_tables, or --net user",
-                         strerror(errno));
+        return error_set(
+            error, errno,
+            "--net nat: the kernel's packet filter: %s; load it on the host (`modprobe nf_tables`), or use "
+            "--net user",
+            strerror(errno));
     close(fd);
     return 0;
 }
