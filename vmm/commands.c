@@ -30,6 +30,7 @@ static void usage(FILE *out)
           "  casement run [OPTION...]     run a machine until it powers off\n"
           "  casement check               what this host offers and lacks\n"
           "  casement ctl COMMAND         speak to a running machine\n"
+          "  casement health              whether the machine of this container answers\n"
           "  casement image COMMAND       make, look at, mend and copy disk images\n"
           "  casement windows [OPTION...] install and run Windows; tools for its media\n"
           "  casement config [OPTION...]  what `run` with these options and this environment would use\n"
@@ -120,6 +121,11 @@ static int ctl_command(int count, char **arguments)
     return ctl_main(count, arguments, stdout);
 }
 
+static int health_command(int count, char **arguments)
+{
+    return health_main(count, arguments, stdout);
+}
+
 static int image_command(int count, char **arguments)
 {
     return image_main(count, arguments, stdout);
@@ -144,8 +150,9 @@ int casement_main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*main)(int count, char **arguments);
-    } commands[] = {{"run", run_main},        {"check", check_command},     {"ctl", ctl_command},
-                    {"image", image_command}, {"windows", windows_command}, {"config", config_main}};
+    } commands[] = {{"run", run_main},          {"check", check_command}, {"ctl", ctl_command},
+                    {"health", health_command}, {"image", image_command}, {"windows", windows_command},
+                    {"config", config_main}};
     struct error error;
 
     if (argc < 2) {
@@ -164,6 +171,7 @@ int casement_main(int argc, char **argv)
         return finish(EXIT_CODE_POWERED_OFF);
     }
     error_set(&error, EINVAL,
-              "%s: no such command; give run, check, ctl, image, windows or config, see `casement --help`", argv[1]);
+              "%s: no such command; give run, check, ctl, health, image, windows or config, see `casement --help`",
+              argv[1]);
     return wrong(error.text);
 }
