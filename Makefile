@@ -97,6 +97,7 @@ layouts:
 	tools/layouts >build/layouts.inc && mv build/layouts.inc devices/input/layouts.inc
 docs: casement
 	./casement config --reference >docs/options.md
+	./casement config --container-reference >docs/container.md
 
 install: casement
 	install -D -m 755 casement $(DESTDIR)$(PREFIX)/bin/casement

@@ -8,6 +8,8 @@
 #include "casement/log.h"
 #include "commands.h"
 #include "config.h"
+#include "container/container.h"
+#include "container/environment.h"
 #include "exit_codes.h"
 #include "kvm_probe.h"
 #include "machine.h"
@@ -33,8 +35,11 @@ static void usage(FILE *out)
           "  casement health              whether the machine of this container answers\n"
           "  casement image COMMAND       make, look at, mend and copy disk images\n"
           "  casement windows [OPTION...] install and run Windows; tools for its media\n"
+          "  casement container           the entry point of a container: `windows` by variables of dockurr/windows\n"
           "  casement config [OPTION...]  what `run` with these options and this environment would use\n"
           "  casement config --reference  all options and exit statuses, as Markdown\n"
+          "  casement config --container-reference\n"
+          "                               all variables of the container, as Markdown\n"
           "  casement --version\n\n"
           "`casement run --help`, and --help of ctl, image and windows, say more.\n",
           out);
@@ -61,6 +66,7 @@ static int run_configured(int count, char **arguments, struct config *config)
         return EXIT_CODE_NO_KVM;
     }
     log_set_level(config->log_level);
+    log_set_format(config->log_format);
     state = state_take(config, &error);
     if (state < 0)
         return refuse(&error);
@@ -92,6 +98,10 @@ static int config_main(int count, char **arguments)
 
     if (asks_for(count, arguments, "--reference")) {
         options_reference(stdout);
+        return EXIT_CODE_POWERED_OFF;
+    }
+    if (asks_for(count, arguments, "--container-reference")) {
+        container_reference(stdout);
         return EXIT_CODE_POWERED_OFF;
     }
     if (asks_for(count, arguments, "--help")) {
@@ -150,8 +160,13 @@ int casement_main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*main)(int count, char **arguments);
-    } commands[] = {{"run", run_main},          {"check", check_command}, {"ctl", ctl_command},
-                    {"health", health_command}, {"image", image_command}, {"windows", windows_command},
+    } commands[] = {{"run", run_main},
+                    {"check", check_command},
+                    {"ctl", ctl_command},
+                    {"health", health_command},
+                    {"image", image_command},
+                    {"windows", windows_command},
+                    {"container", container_main},
                     {"config", config_main}};
     struct error error;
 
@@ -170,8 +185,9 @@ int casement_main(int argc, char **argv)
         puts("casement " CASEMENT_VERSION);
         return finish(EXIT_CODE_POWERED_OFF);
     }
-    error_set(&error, EINVAL,
-              "%s: no such command; give run, check, ctl, health, image, windows or config, see `casement --help`",
-              argv[1]);
+    error_set(
+        &error, EINVAL,
+        "%s: no such command; give run, check, ctl, health, image, windows, container or config, see `casement --help`",
+        argv[1]);
     return wrong(error.text);
 }

@@ -1,4 +1,5 @@
-/* The commands of the program: casement run, check, ctl, health, image, windows, config, and --help and --version. */
+/* The commands of the program: casement run, check, ctl, health, image, windows, container, config, and --help and
+ * --version. */
 #ifndef CASEMENT_COMMANDS_H
 #define CASEMENT_COMMANDS_H
 

@@ -284,6 +284,10 @@ static int check_contradictions(const struct config *config, struct error *error
         {"--append", "firmware", for_kernel, config->append != NULL, !kernel},
         {"--forward", "--net none", "there is no network to lead into; leave one out", config->forward_count > 0,
          no_net},
+        {"--share", "--net none", "the guest reaches the folder over its network; leave one out", config->share != NULL,
+         no_net},
+        {"--share-readonly", "no --share", "there is no folder to protect; add --share FOLDER or leave it out",
+         config->share_read_only, !config->share},
         {"--mac", "--net none", "there is no card that has it; leave one out", config->mac_given, no_net},
         {"--vnc", "--display none", "there is no screen to look at; leave one out", config->vnc_address != NULL,
          !config->display_width},
@@ -357,7 +361,8 @@ int config_complete(struct config *config, struct error *error)
     if (!config->kernel)
         find_firmware(config);
     if ((!config->kernel && below_state(config, &config->vars, "vars.fd") < 0) ||
-        below_state(config, &config->control, "control.sock") < 0)
+        below_state(config, &config->control, "control.sock") < 0 ||
+        (config->share && below_state(config, &config->share_socket, "share.sock") < 0))
         return error_set(error, ENOMEM, "configuration: out of memory");
     state_read(config);
     return 0;
@@ -407,6 +412,8 @@ void config_free(struct config *config)
     free(config->kernel);
     free(config->initrd);
     free(config->append);
+    free(config->share);
+    free(config->share_socket);
     free(config->keyboard);
     free(config->serial);
     free(config->screenshot);

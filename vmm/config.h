@@ -27,7 +27,7 @@ enum config_action { CONFIG_RESET, CONFIG_STOP };
 enum config_full { CONFIG_FULL_PAUSE, CONFIG_FULL_REPORT };
 
 /* What a disk is to the guest (vmm/disks.c). */
-enum config_bus { CONFIG_BUS_VIRTIO, CONFIG_BUS_NVME, CONFIG_BUS_AHCI, CONFIG_BUS_USB, CONFIG_BUSES };
+enum config_bus { CONFIG_BUS_VIRTIO, CONFIG_BUS_NVME, CONFIG_BUS_AHCI, CONFIG_BUS_USB, CONFIG_BUS_SCSI, CONFIG_BUSES };
 extern const char *const config_bus_names[CONFIG_BUSES];
 
 struct config_disk {
@@ -77,6 +77,9 @@ struct config {
     unsigned forward_count;
     uint8_t mac[6];
     bool mac_given;
+    char *share;        /* the folder that the guest sees; NULL: none */
+    char *share_socket; /* in the state folder */
+    bool share_read_only;
     /* Screen and console */
     unsigned display_width, display_height; /* 0: no display */
     char *keyboard, *serial, *screenshot;
@@ -95,6 +98,7 @@ struct config {
     /* Life */
     char *state, *control;
     enum log_level log_level;
+    enum log_format log_format;
     uint64_t stop_timeout; /* seconds */
     enum config_action on_triple_fault, on_reset;
     enum config_full on_full;

@@ -14,6 +14,7 @@
 #include "config.h"
 #include "control.h"
 #include "host_memory.h"
+#include "share/share.h"
 #include "viewer/rfb_port.h"
 #include "viewer/secret.h"
 #include "viewer/tls.h"
@@ -201,6 +202,14 @@ static int check_network(const struct config *config, struct error *error)
     return failed;
 }
 
+static int check_share(const struct config *config, struct error *error)
+{
+    const struct share_options options = {
+        .folder = config->share, .state = config->state, .read_only = config->share_read_only};
+
+    return config->share ? share_check(&options, error) : 0;
+}
+
 int config_read_vnc_password(const struct config *config, char *password, size_t size, struct error *error)
 {
     return secret_line("--vnc-password-file", config->vnc_password_file, password, size, NULL, error);
@@ -263,7 +272,7 @@ int config_check(const struct config *config, struct error *error)
 {
     static int (*const checks[])(const struct config *, struct error *) = {
         check_memory, state_check,   check_shared_files, check_outputs, check_disks,
-        check_boot,   check_network, check_vnc,          check_web,
+        check_boot,   check_network, check_share,        check_vnc,     check_web,
     };
     int failed = 0;
 

@@ -8,8 +8,11 @@
 #include "config.h"
 #include "size.h"
 
-const char *const config_bus_names[CONFIG_BUSES] = {
-    [CONFIG_BUS_VIRTIO] = "virtio", [CONFIG_BUS_NVME] = "nvme", [CONFIG_BUS_AHCI] = "ahci", [CONFIG_BUS_USB] = "usb"};
+const char *const config_bus_names[CONFIG_BUSES] = {[CONFIG_BUS_VIRTIO] = "virtio",
+                                                    [CONFIG_BUS_NVME] = "nvme",
+                                                    [CONFIG_BUS_AHCI] = "ahci",
+                                                    [CONFIG_BUS_USB] = "usb",
+                                                    [CONFIG_BUS_SCSI] = "scsi"};
 
 /* The next item of a comma-separated list, in place; ",," stands for a comma. NULL at the end. */
 static char *next_item(char **list)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "casement/bytes.h"
 #include "casement/log.h"
 #include "console.h"
 
@@ -22,6 +23,16 @@ static void take_terminal(struct console *console)
     console->terminal = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
 }
 
+static int open_file(const char *path, int flags, struct error *error)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0600);
+
+    return fd < 0
+               ? error_set(error, errno, "--serial %s: cannot be written: %s; name a file in a folder that is writable",
+                           path, strerror(errno))
+               : fd;
+}
+
 int console_open(struct console *console, const char *target, struct error *error)
 {
     console->out = -1;
@@ -33,12 +44,22 @@ int console_open(struct console *console, const char *target, struct error *erro
         console->in.fd = STDIN_FILENO;
         return 0;
     }
-    console->out = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (console->out < 0)
-        return error_set(error, errno, "--serial %s: cannot be written: %s; name a file in a folder that is writable",
-                         target, strerror(errno));
-    console->owns_out = true;
-    return 0;
+    console->out = open_file(target, O_TRUNC, error);
+    console->owns_out = console->out >= 0;
+    return MIN(console->out, 0);
+}
+
+/* In one step and under the same number, for a vCPU may write just then. */
+int console_reopen(struct console *console, const char *target, struct error *error)
+{
+    int fd = console->owns_out ? open_file(target, O_APPEND, error) : -1, failed = 0;
+
+    if (fd < 0)
+        return console->owns_out ? fd : 0;
+    if (dup3(fd, console->out, O_CLOEXEC) < 0)
+        failed = error_set(error, errno, "--serial %s: %s", target, strerror(errno));
+    close(fd);
+    return failed;
 }
 
 void console_tap(struct console *console, void (*tap)(void *opaque, const uint8_t *bytes, size_t length), void *opaque)

@@ -27,6 +27,10 @@ struct console {
 
 /* Opens "stdio", "none", or a file, which is emptied first. 0, or -errno with a text. */
 int console_open(struct console *console, const char *target, struct error *error);
+/* The file, if it is one, by its name anew, so that another program may have moved it. 0, or -errno with a text. Any
+ * thread.
+ */
+int console_reopen(struct console *console, const char *target, struct error *error);
 /* What the guest sends goes there as well, on a vCPU's thread. Before the guest runs. */
 void console_tap(struct console *console, void (*tap)(void *opaque, const uint8_t *bytes, size_t length), void *opaque);
 /* What serial_options.output is: opaque is the console. */

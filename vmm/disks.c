@@ -17,6 +17,8 @@
 /* OVMF's driver makes two pairs of I/O queues and asks nobody how many there are; without the second it drives nothing.
  */
 #define NVME_QUEUES_LEAST 2U
+/* Beside the two for other things. */
+#define SCSI_QUEUES_MOST 62U
 
 static int add_virtio(struct machine *m, unsigned n, const char *serial, struct error *error)
 {
@@ -31,6 +33,22 @@ static void virtio_path(const struct machine *m, unsigned n, char *path)
 {
     (void)m;
     snprintf(path, PATH_SIZE, "/pci@i0cf8/scsi@%x/disk@0,0", SLOT_FIRST_DISK + n);
+}
+
+static int add_scsi(struct machine *m, unsigned n, const char *serial, struct error *error)
+{
+    struct virtio_scsi_options device = {.block = m->disks[n],
+                                         .queues = MIN(m->config->disks[n].queues, SCSI_QUEUES_MOST),
+                                         .slot = (int)(SLOT_FIRST_DISK + n)};
+
+    snprintf(device.serial, sizeof device.serial, "%s", serial);
+    return virtio_scsi_create(&m->board, &device, &m->virtio_disks[n], error);
+}
+
+static void scsi_path(const struct machine *m, unsigned n, char *path)
+{
+    (void)m;
+    snprintf(path, PATH_SIZE, "/pci@i0cf8/scsi@%x/channel@0/disk@0,0", SLOT_FIRST_DISK + n);
 }
 
 static int add_nvme(struct machine *m, unsigned n, const char *serial, struct error *error)
@@ -100,10 +118,9 @@ static const struct {
     int (*add)(struct machine *m, unsigned n, const char *serial, struct error *error);
     void (*path)(const struct machine *m, unsigned n, char *path); /* OpenFirmware's (platform contract 3.1) */
 } buses[CONFIG_BUSES] = {
-    [CONFIG_BUS_VIRTIO] = {add_virtio, virtio_path},
-    [CONFIG_BUS_NVME] = {add_nvme, nvme_path},
-    [CONFIG_BUS_AHCI] = {add_ahci, ahci_path},
-    [CONFIG_BUS_USB] = {add_usb, usb_path},
+    [CONFIG_BUS_VIRTIO] = {add_virtio, virtio_path}, [CONFIG_BUS_NVME] = {add_nvme, nvme_path},
+    [CONFIG_BUS_AHCI] = {add_ahci, ahci_path},       [CONFIG_BUS_USB] = {add_usb, usb_path},
+    [CONFIG_BUS_SCSI] = {add_scsi, scsi_path},
 };
 
 /* On the loop of one of the disk's queues. */

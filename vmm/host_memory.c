@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "casement/bytes.h"
+#include "cgroup.h"
 #include "host_memory.h"
 
 /* The number behind "key:" in /proc/meminfo, or 0. */
@@ -37,53 +38,21 @@ static uint64_t read_limit(const char *path)
     return limit;
 }
 
-/* The least limit from the hierarchy's root down to the group. In a container the path may be one that only the host
- * sees; the root, where its own group is mounted, counts all the same. */
-static uint64_t group_limit(const char *root, const char *mount, const char *group, const char *name)
+/* opaque: the least limit so far. */
+static void visit_group(void *opaque, const char *folder, bool unified)
 {
-    uint64_t limit = UINT64_MAX;
+    uint64_t *least = opaque;
+    char path[CGROUP_PATH + 32];
 
-    for (size_t length = 0;; length += 1 + strcspn(group + length + 1, "/")) {
-        char path[8192];
-
-        snprintf(path, sizeof path, "%s%s%.*s/%s", root, mount, (int)length, group, name);
-        limit = MIN(limit, read_limit(path));
-        if (!group[length])
-            return limit;
-    }
-}
-
-/* Lines are ID:CONTROLLERS:PATH; the second hierarchy has ID 0 and no controllers (cgroups(7)). */
-static uint64_t groups_limit(const char *root)
-{
-    char path[4096], line[4096];
-    uint64_t limit = UINT64_MAX;
-    FILE *file;
-
-    snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
-    file = fopen(path, "re");
-    while (file && fgets(line, sizeof line, file)) {
-        char *rest = line, *id = strsep(&rest, ":"), *controllers = strsep(&rest, ":");
-
-        if (!rest || *rest != '/')
-            continue;
-        rest[strcspn(rest, "\n")] = 0;
-        if (!rest[1])
-            *rest = 0;
-        if (!strcmp(id, "0") && !*controllers)
-            limit = MIN(limit, group_limit(root, "/sys/fs/cgroup", rest, "memory.max"));
-        else if (!strcmp(controllers, "memory"))
-            limit = MIN(limit, group_limit(root, "/sys/fs/cgroup/memory", rest, "memory.limit_in_bytes"));
-    }
-    if (file)
-        fclose(file);
-    return limit;
+    snprintf(path, sizeof path, "%s/%s", folder, unified ? "memory.max" : "memory.limit_in_bytes");
+    *least = MIN(*least, read_limit(path));
 }
 
 uint64_t host_memory_available(const char *root)
 {
-    uint64_t available = meminfo(root, "MemAvailable") * KiB, limit = groups_limit(root);
+    uint64_t available = meminfo(root, "MemAvailable") * KiB, limit = UINT64_MAX;
 
+    cgroup_visit(root, "memory", visit_group, &limit);
     return MIN(available ? available : UINT64_MAX, limit);
 }
 

@@ -162,16 +162,20 @@ static void power_down(struct machine *m)
     acpi_pm_power_button(m->pm);
 }
 
-/* The first signal presses the power button and starts the clock, the second does not wait any longer. */
-static void on_signal(void *opaque, short events)
+static uint64_t stop_seconds(const struct machine *m)
 {
-    struct machine *m = opaque;
-    struct signalfd_siginfo info;
+    const struct machine_follower *follower = m->follower;
+
+    return follower && follower->stop_seconds ? MIN(m->config->stop_timeout, follower->stop_seconds(follower->opaque))
+                                              : m->config->stop_timeout;
+}
+
+/* The first signal presses the power button and starts the clock, the second does not wait any longer. */
+static void stop(struct machine *m, unsigned number)
+{
+    const uint64_t seconds = stop_seconds(m);
     int64_t now = clock_ns();
 
-    (void)events;
-    if (read(m->signals.fd, &info, sizeof info) != (ssize_t)sizeof info)
-        return;
     if (m->stopping) {
         log_warning("a second signal: the guest is stopped hard");
         finish(m, EXIT_CODE_STOPPED);
@@ -179,11 +183,26 @@ static void on_signal(void *opaque, short events)
     }
     m->stopping = true;
     atomic_store(&m->phase, PHASE_STOPPING);
-    log_info("signal %u: the power button is pressed; the guest has %" PRIu64 " s", info.ssi_signo,
-             m->config->stop_timeout);
+    log_info("signal %u: the power button is pressed; the guest has %" PRIu64 " s", number, seconds);
     power_down(m);
     loop_timer_set(m->main_loop, &m->second_press, now + SECOND_PRESS_NS);
-    loop_timer_set(m->main_loop, &m->stop_deadline, now + (int64_t)m->config->stop_timeout * SECOND_NS + 1);
+    loop_timer_set(m->main_loop, &m->stop_deadline, now + (int64_t)seconds * SECOND_NS + 1);
+}
+
+/* SIGHUP: the terminal is gone, and with it who sat there; without one, files that are written are opened anew. */
+static void on_signal(void *opaque, short events)
+{
+    struct machine *m = opaque;
+    struct signalfd_siginfo info;
+    struct error error;
+
+    (void)events;
+    if (read(m->signals.fd, &info, sizeof info) != (ssize_t)sizeof info)
+        return;
+    if (info.ssi_signo != SIGHUP || m->console.terminal)
+        stop(m, info.ssi_signo);
+    else if (console_reopen(&m->console, m->config->serial, &error) < 0)
+        log_error("%s", error.text);
 }
 
 int lifecycle_operate(struct machine *m, enum machine_power power)
@@ -211,6 +230,7 @@ int lifecycle_open_signals(struct error *error)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? error_set(error, errno, "signals: %s", strerror(errno)) : fd;
 }
@@ -282,6 +302,7 @@ void lifecycle_block_signals(void)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
 }

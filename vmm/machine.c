@@ -134,10 +134,24 @@ static int create_viewers(struct machine *m, struct error *error)
     return failed;
 }
 
+static int create_share(struct machine *m, struct error *error)
+{
+    const struct config *config = m->config;
+    const struct share_options options = {.folder = config->share,
+                                          .state = config->state,
+                                          .name = config->name,
+                                          .socket = config->share_socket,
+                                          .read_only = config->share_read_only};
+
+    return config->share ? share_create(&options, &m->share, error) : 0;
+}
+
 static int create_network(struct machine *m, struct error *error)
 {
-    const struct net_user_options user = {
-        .forwards = m->config->forwards, .forward_count = m->config->forward_count, .host_name = m->config->name};
+    const struct net_user_options user = {.forwards = m->config->forwards,
+                                          .forward_count = m->config->forward_count,
+                                          .host_name = m->config->name,
+                                          .share_socket = m->config->share_socket};
     struct net_card_options card = {.slot = SLOT_NETWORK, .counters = &m->net_counters};
     int failed;
 
@@ -221,8 +235,8 @@ int machine_load_kernel(struct machine *m, struct error *error)
 int machine_create(struct machine *m, struct error *error)
 {
     static int (*const parts[])(struct machine *, struct error *) = {
-        create_core,     create_vcpus, create_chipset, create_display, create_usb,
-        create_firmware, disks_create, create_network, create_viewers, lifecycle_create,
+        create_core,  create_vcpus, create_chipset, create_display, create_usb,       create_firmware,
+        disks_create, create_share, create_network, create_viewers, lifecycle_create,
     };
     int failed;
 
@@ -256,6 +270,7 @@ void machine_destroy(struct machine *m)
     board_destroy_devices(&m->board);
     if (m->net)
         m->net->ops->destroy(m->net);
+    share_destroy(m->share);
     disks_close(m);
     input_destroy(m->input);
     if (m->board.pci)

@@ -20,6 +20,7 @@
 #include "kvm.h"
 #include "operations.h"
 #include "service.h"
+#include "share/share.h"
 #include "viewer/rfb.h"
 
 /* Slots of PCI bus 0; what is not here has a place of its own in the chipset. */
@@ -43,6 +44,8 @@ struct machine_follower {
     void (*serial)(void *opaque, const uint8_t *bytes, size_t length);
     /* The vCPUs stand still; they run anew in a moment. */
     void (*reset)(void *opaque);
+    /* The most seconds that the guest may take to power off, where that can be less than what the operator grants. */
+    uint64_t (*stop_seconds)(void *opaque);
     /* Any thread. */
     void (*progress)(void *opaque, struct machine_progress *progress);
     /* Behind begin(): the vCPUs are gone, the machine's parts are not yet. */
@@ -54,9 +57,10 @@ struct machine_follower {
  * logged.
  */
 int machine_main(const struct config *config, const struct machine_follower *follower);
-/* vmm/lifecycle.c: SIGTERM, SIGINT and SIGPIPE are blocked in this thread and those that it starts from now on. */
+/* vmm/lifecycle.c: SIGTERM, SIGINT, SIGHUP and SIGPIPE are blocked in this thread and those that it starts from now on.
+ */
 void lifecycle_block_signals(void);
-/* A signalfd for the first two, for which they have to be blocked; or -errno with a text. */
+/* A signalfd for the first three, for which they have to be blocked; or -errno with a text. */
 int lifecycle_open_signals(struct error *error);
 
 struct machine {
@@ -72,6 +76,7 @@ struct machine {
     struct xhci *xhci;
     struct rfb *rfb; /* NULL without a display */
     struct fw_cfg *fw_cfg;
+    struct share *share; /* NULL: no folder is shared */
     struct net_backend *net;
     struct net_counters net_counters;
     struct block *disks[CONFIG_DISKS];

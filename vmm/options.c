@@ -60,7 +60,7 @@ static const struct option options[] = {
     {.name = "append", .metavar = "TEXT", .only = OPTIONS_RUN, .type = TEXT, AT(append), .help = "command line for --kernel"},
 
     {.group = "Disks and network", .name = "disk", .metavar = "FILE[,PROPERTY...]", .type = SPECIAL, .apply = config_add_disk, .repeats = true,
-     .help = "a disk image or block device; properties bus=virtio|nvme|ahci|usb, format=raw|qcow2, backing=FILE, backing-format=raw|qcow2, readonly, serial=TEXT, queues=N, cache=none|host, engine=auto|io_uring|threads, iops=N and bps=SIZE each second"},
+     .help = "a disk image or block device; properties bus=virtio|nvme|ahci|usb|scsi, format=raw|qcow2, backing=FILE, backing-format=raw|qcow2, readonly, serial=TEXT, queues=N, cache=none|host, engine=auto|io_uring|threads, iops=N and bps=SIZE each second"},
     {.name = "cdrom", .metavar = "FILE[,bus=ahci|usb]", .type = SPECIAL, .apply = config_add_cdrom, .repeats = true,
      .help = "a disc image in a CD-ROM drive; disks and drives are started in the order in which they are given"},
     {.name = "io-engine", .metavar = "auto|io_uring|threads", .fallback = "auto", CHOICE_OF(io_engine, "auto|io_uring|threads"),
@@ -72,6 +72,9 @@ static const struct option options[] = {
      .help = "lead a port of the host (127.0.0.1 unless ADDRESS says) into the guest"},
     {.name = "mac", .metavar = "ADDRESS", .type = SPECIAL, .apply = config_set_mac, .derived = "from the UUID", .show = config_show_mac,
      .help = "address of the network card; without it derived from the UUID"},
+    {.name = "share", .metavar = "FOLDER", .type = TEXT, AT(share),
+     .help = "a folder of the host that the guest may use as a drive, over WebDAV at http://" NET_SHARE_ADDRESS "/; needs nothing installed in Windows"},
+    {.name = "share-readonly", .type = FLAG, AT(share_read_only), .help = "the guest may not change what is in --share"},
 
     {.group = "Screen and console", .name = "display", .metavar = "WIDTHxHEIGHT|none", .fallback = "1280x800", .windows = "1280x720", .type = SPECIAL, .apply = config_set_display,
      .help = "preferred size of the screen"},
@@ -138,6 +141,7 @@ static const struct option options[] = {
     {.name = "on-full", .metavar = "pause|report", .fallback = "pause", CHOICE_OF(on_full, "pause|report"),
      .help = "when the host has no space left for a disk: the machine waits for space, or the guest gets the error"},
     {.name = "log-level", .metavar = "error|warning|info|debug", .fallback = "info", CHOICE_OF(log_level, "error|warning|info|debug"), .help = "what is worth a line"},
+    {.name = "log-format", .metavar = "text|json", .fallback = "text", CHOICE_OF(log_format, "text|json"), .help = "a line of text, or a JSON object with time, level and message"},
 };
 /* clang-format on */
 
@@ -150,7 +154,8 @@ static struct given {
 static size_t given_count;
 static enum options_command parsed_for;
 
-static const char environment[] = "environment", by_default[] = "default";
+static const char defaults[] = "default", container[] = "container", environment[] = "environment",
+                  command_line[] = "command line";
 
 static bool belongs(const struct option *option, enum options_command command)
 {
@@ -175,7 +180,7 @@ static const struct given *last_given(const struct option *option)
 bool options_given(const char *name)
 {
     for (size_t n = 0; n < given_count; n++)
-        if (!strcmp(given[n].option->name, name) && given[n].source != by_default)
+        if (!strcmp(given[n].option->name, name) && given[n].source != defaults)
             return true;
     return false;
 }
@@ -293,6 +298,14 @@ static int apply(struct config *config, const struct option *option, const char 
     }
 }
 
+static const struct option *find_option(const char *name, size_t length)
+{
+    for (size_t n = 0; n < ARRAY_SIZE(options); n++)
+        if (strlen(options[n].name) == length && !strncmp(options[n].name, name, length))
+            return &options[n];
+    return NULL;
+}
+
 /* The option that was probably meant, or NULL. */
 static const struct option *nearest_option(const char *name, size_t length)
 {
@@ -323,40 +336,35 @@ static int unknown_option(const char *name, size_t length, struct error *error)
 static int parse_argument(struct config *config, int count, char **arguments, int *at, struct error *error)
 {
     const char *argument = arguments[*at], *value = NULL;
-    size_t length;
+    const struct option *option;
 
     if (strncmp(argument, "--", 2) != 0 || !argument[2])
         return error_set(error, EINVAL, "%s: not an option; options begin with --, see `casement run --help`",
                          argument);
     argument += 2;
-    length = strcspn(argument, "=");
-    for (size_t n = 0; n < ARRAY_SIZE(options); n++) {
-        const struct option *option = &options[n];
-
-        if (strlen(option->name) != length || strncmp(option->name, argument, length) != 0)
-            continue;
-        if (!belongs(option, parsed_for))
-            return error_set(error, EINVAL, "--%s: %s; leave it out", option->name,
-                             parsed_for == OPTIONS_RUN ? "is an option of `casement windows`"
-                                                       : "is an option of `casement run`, which `casement windows` "
-                                                         "decides by itself");
-        if (argument[length] == '=')
-            value = argument + length + 1;
-        else if (option->type == FLAG)
-            value = "on";
-        else if (*at + 1 < count && strncmp(arguments[*at + 1], "--", 2) != 0)
-            value = arguments[++*at];
-        else if (*at + 1 < count)
-            return error_set(error, EINVAL,
-                             "--%s: no value, for %s is an option; give --%s %s (a value that begins with -- is "
-                             "written --%s=VALUE)",
-                             option->name, arguments[*at + 1], option->name, option->metavar, option->name);
-        else
-            return error_set(error, EINVAL, "--%s: no value; give --%s %s", option->name, option->name,
-                             option->metavar);
-        return apply(config, option, value, "command line", error);
-    }
-    return unknown_option(argument, length, error);
+    option = find_option(argument, strcspn(argument, "="));
+    if (!option)
+        return unknown_option(argument, strcspn(argument, "="), error);
+    if (!belongs(option, parsed_for))
+        return error_set(error, EINVAL, "--%s: %s; leave it out", option->name,
+                         parsed_for == OPTIONS_RUN ? "is an option of `casement windows`"
+                                                   : "is an option of `casement run`, which `casement windows` "
+                                                     "decides by itself");
+    argument += strlen(option->name);
+    if (*argument == '=')
+        value = argument + 1;
+    else if (option->type == FLAG)
+        value = "on";
+    else if (*at + 1 < count && strncmp(arguments[*at + 1], "--", 2) != 0)
+        value = arguments[++*at];
+    else if (*at + 1 < count)
+        return error_set(error, EINVAL,
+                         "--%s: no value, for %s is an option; give --%s %s (a value that begins with -- is "
+                         "written --%s=VALUE)",
+                         option->name, arguments[*at + 1], option->name, option->metavar, option->name);
+    else
+        return error_set(error, EINVAL, "--%s: no value; give --%s %s", option->name, option->name, option->metavar);
+    return apply(config, option, value, command_line, error);
 }
 
 /* A list in the environment is separated by line ends or semicolons. */
@@ -435,7 +443,24 @@ static int check_environment(struct error *error)
     return 0;
 }
 
-int options_parse(struct config *config, enum options_command command, int count, char **arguments, struct error *error)
+static int apply_values(struct config *config, const struct option_value *values, size_t count, struct error *error)
+{
+    int failed = 0;
+
+    for (size_t n = 0; n < count && failed == 0; n++) {
+        const char *name = values[n].name, *variable = values[n].variable;
+        const struct option *option = find_option(name, strlen(name));
+
+        failed = option
+                     ? apply(config, option, values[n].value, variable ? variable : container, error)
+                     : error_set(error, EINVAL, "%s: stands for --%s, which this program does not have; leave it out",
+                                 variable ? variable : container, name);
+    }
+    return failed;
+}
+
+int options_parse_with(struct config *config, enum options_command command, const struct option_value *values,
+                       size_t value_count, int count, char **arguments, struct error *error)
 {
     int failed;
 
@@ -445,7 +470,9 @@ int options_parse(struct config *config, enum options_command command, int count
     failed = check_environment(error);
     for (size_t n = 0; n < ARRAY_SIZE(options) && failed == 0; n++)
         if (fallback_of(&options[n], command))
-            failed = apply(config, &options[n], fallback_of(&options[n], command), by_default, error);
+            failed = apply(config, &options[n], fallback_of(&options[n], command), defaults, error);
+    if (failed == 0)
+        failed = apply_values(config, values, value_count, error);
     if (failed == 0)
         failed = apply_environment(config, error);
     for (int at = 0; at < count && failed == 0; at++)
@@ -455,20 +482,49 @@ int options_parse(struct config *config, enum options_command command, int count
     return failed;
 }
 
+int options_parse(struct config *config, enum options_command command, int count, char **arguments, struct error *error)
+{
+    return options_parse_with(config, command, NULL, 0, count, arguments, error);
+}
+
+/* Of an option that was given several times, the value that the text goes on with; else the last one. */
+static const struct given *given_in(const struct option *option, const char *rest)
+{
+    for (size_t n = given_count; n-- && *rest == ' ';) {
+        size_t length = given[n].option == option && given[n].value ? strlen(given[n].value) : 0;
+
+        if (length && !strncmp(rest + 1, given[n].value, length) && strchr(" :,", rest[1 + length]))
+            return &given[n];
+    }
+    return last_given(option);
+}
+
+/* The name of the variable that the value came from; false: it was none. */
+static bool source_name(const struct given *from, char *name, size_t size)
+{
+    if (from->source == defaults || from->source == container || from->source == command_line)
+        return false;
+    if (from->source == environment)
+        variable_name(from->option, name, size);
+    else
+        snprintf(name, size, "%s", from->source);
+    return true;
+}
+
 void options_name_source(struct error *error)
 {
     const struct error copy = *error;
 
-    for (size_t n = 0; n < ARRAY_SIZE(options); n++) {
-        const struct given *last = last_given(&options[n]);
-        size_t length = strlen(options[n].name) + 2;
+    for (size_t n = 0; n < ARRAY_SIZE(options) && !strncmp(copy.text, "--", 2); n++) {
+        const char *rest = copy.text + 2 + strlen(options[n].name);
+        const struct given *from;
         char name[64];
 
-        if (!last || last->source != environment || strncmp(copy.text, "--", 2) != 0 ||
-            strncmp(copy.text + 2, options[n].name, length - 2) != 0 || !strchr(" :", copy.text[length]))
+        if (strncmp(copy.text + 2, options[n].name, strlen(options[n].name)) != 0 || !strchr(" :", *rest))
             continue;
-        variable_name(&options[n], name, sizeof name);
-        error_set(error, EINVAL, "%s%s", name, copy.text + length);
+        from = given_in(&options[n], rest);
+        if (from && source_name(from, name, sizeof name))
+            error_set(error, EINVAL, "%s%s", name, rest);
     }
 }
 

@@ -18,6 +18,16 @@ int options_parse(struct config *config, enum options_command command, int count
                   struct error *error);
 /* Whether the user said it, in the environment or among the arguments. After options_parse(). */
 bool options_given(const char *name);
+/*
+ * The same with values that go by other names than CASEMENT_...: they come after the defaults and before the
+ * environment. variable is the name that the user has given the value by, which texts then say instead of the option's;
+ * NULL: by none. An option that there is not is an error, too. The strings of values live until the next parse.
+ */
+struct option_value {
+    const char *name, *value, *variable; /* name: without the hyphens in front */
+};
+int options_parse_with(struct config *config, enum options_command command, const struct option_value *values,
+                       size_t value_count, int count, char **arguments, struct error *error);
 /* A text that begins with an option's name gets the variable's name instead, if the value came from there. */
 void options_name_source(struct error *error);
 /* What is in force after options_parse() and config_complete(), one `name = value (source)` a line; no secrets. */

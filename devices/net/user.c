@@ -260,6 +260,16 @@ static int add_forward(struct user *user, const struct net_forward *forward, str
     return 0;
 }
 
+static int add_share(struct user *user, const char *path, struct error *error)
+{
+    struct in_addr guest;
+
+    inet_pton(AF_INET, NET_SHARE_ADDRESS, &guest);
+    if (slirp_add_unix(user->slirp, path, &guest, NET_SHARE_PORT) < 0)
+        return error_set(error, EINVAL, "user network: %s cannot lead to %s", NET_SHARE_ADDRESS, path);
+    return 0;
+}
+
 int net_user_create(const struct net_user_options *options, struct net_backend **backend, struct error *error)
 {
     SlirpConfig config = {
@@ -288,6 +298,8 @@ int net_user_create(const struct net_user_options *options, struct net_backend *
         failed = error_set(error, ENOMEM, "user network: libslirp does not start");
     for (unsigned n = 0; failed == 0 && n < options->forward_count; n++)
         failed = add_forward(user, &options->forwards[n], error);
+    if (failed == 0 && options->share_socket)
+        failed = add_share(user, options->share_socket, error);
     if (failed < 0) {
         destroy(&user->backend);
         return failed;

@@ -13,8 +13,7 @@
 #define NEEDS_MEDIUM 1U
 #define PASSES_ATTENTION 2U /* is carried out while a unit attention waits (SPC 5.14, MMC 4.1.6.1) */
 #define KEEPS_SENSE 4U
-
-#define QUEUE_DEPTH 2U
+#define LISTS 8U /* has the unit's list for itself */
 
 struct command {
     uint8_t opcode, kinds, flags;
@@ -53,8 +52,8 @@ static const struct command commands[] = {
     {0x2B, FOR_BOTH, NEEDS_MEDIUM, scsi_seek},
     {0x2F, FOR_BOTH, NEEDS_MEDIUM, scsi_verify},
     {0x35, FOR_BOTH, NEEDS_MEDIUM, scsi_synchronize},
-    {0x41, FOR_DISK, NEEDS_MEDIUM, scsi_write_same},
-    {0x42, FOR_DISK, NEEDS_MEDIUM, scsi_unmap},
+    {0x41, FOR_DISK, NEEDS_MEDIUM | LISTS, scsi_write_same},
+    {0x42, FOR_DISK, NEEDS_MEDIUM | LISTS, scsi_unmap},
     {0x43, FOR_CDROM, NEEDS_MEDIUM, scsi_read_toc},
     {0x46, FOR_CDROM, PASSES_ATTENTION, scsi_get_configuration},
     {0x4A, FOR_CDROM, PASSES_ATTENTION, scsi_get_event},
@@ -66,7 +65,7 @@ static const struct command commands[] = {
     {0x8A, FOR_DISK, NEEDS_MEDIUM, scsi_write},
     {0x8F, FOR_DISK, NEEDS_MEDIUM, scsi_verify},
     {0x91, FOR_DISK, NEEDS_MEDIUM, scsi_synchronize},
-    {0x93, FOR_DISK, NEEDS_MEDIUM, scsi_write_same},
+    {0x93, FOR_DISK, NEEDS_MEDIUM | LISTS, scsi_write_same},
     {0x9E, FOR_DISK, NEEDS_MEDIUM, scsi_service_action_in},
     {0xA0, FOR_BOTH, PASSES_ATTENTION, scsi_report_luns},
     {0xA8, FOR_BOTH, NEEDS_MEDIUM, scsi_read},
@@ -89,18 +88,58 @@ void scsi_fill_sense(uint8_t sense[SCSI_SENSE_BYTES], enum sense_key key, unsign
     sense[13] = (uint8_t)additional;
 }
 
+static void dispatch(struct scsi_unit *unit, struct scsi_request *request);
+
+/* One that ends at once comes back here by scsi_finish(), which leaves the next to this loop. */
+static void start_waiting(struct scsi_unit *unit)
+{
+    if (unit->starting)
+        return;
+    unit->starting = true;
+    while (!unit->lister && unit->waiting) {
+        struct scsi_request *request = unit->waiting;
+
+        unit->waiting = request->next;
+        dispatch(unit, request);
+    }
+    unit->starting = false;
+    if (unit->queue)
+        block_queue_kick(unit->queue);
+}
+
+static void wait_for_list(struct scsi_unit *unit, struct scsi_request *request)
+{
+    struct scsi_request **end = &unit->waiting;
+
+    while (*end)
+        end = &(*end)->next;
+    request->next = NULL;
+    *end = request;
+}
+
+void scsi_finish(struct scsi_request *request, uint8_t status)
+{
+    struct scsi_unit *unit = request->unit;
+    bool listed = unit->lister == request;
+
+    if (listed)
+        unit->lister = NULL;
+    request->status = status;
+    request->done(request);
+    if (listed)
+        start_waiting(unit);
+}
+
 void scsi_good(struct scsi_request *request)
 {
-    request->status = SCSI_GOOD;
-    request->done(request);
+    scsi_finish(request, SCSI_GOOD);
 }
 
 void scsi_fail(struct scsi_request *request, enum sense_key key, unsigned additional)
 {
     scsi_fill_sense(request->sense, key, additional);
     memcpy(request->unit->state.sense, request->sense, sizeof request->sense);
-    request->status = SCSI_CHECK_CONDITION;
-    request->done(request);
+    scsi_finish(request, SCSI_CHECK_CONDITION);
 }
 
 bool scsi_moves(struct scsi_request *request, enum scsi_data direction)
@@ -108,8 +147,7 @@ bool scsi_moves(struct scsi_request *request, enum scsi_data direction)
     request->moved_where = direction;
     if (request->data && (request->direction & direction))
         return true;
-    request->status = SCSI_PHASE_ERROR;
-    request->done(request);
+    scsi_finish(request, SCSI_PHASE_ERROR);
     return false;
 }
 
@@ -185,6 +223,12 @@ static void dispatch(struct scsi_unit *unit, struct scsi_request *request)
         scsi_fail(request, SENSE_NOT_READY, unit->state.tray_open ? ASC_NO_MEDIUM_OPEN : ASC_NO_MEDIUM_CLOSED);
         return;
     }
+    if ((command->flags & LISTS) && unit->lister) {
+        wait_for_list(unit, request);
+        return;
+    }
+    if (command->flags & LISTS)
+        unit->lister = request;
     command->handler(unit, request);
 }
 
@@ -193,6 +237,7 @@ void scsi_submit(struct scsi_unit *unit, struct scsi_request *request)
     request->unit = unit;
     request->failed = 0;
     request->moved = 0;
+    request->cut_off = false;
     request->moved_where = SCSI_NO_DATA;
     request->flush_after = false;
     memset(request->sense, 0, sizeof request->sense);
@@ -236,10 +281,11 @@ int scsi_set_medium(struct scsi_unit *unit, struct block *medium, struct error *
     struct block_queue *queue = NULL;
 
     if (medium) {
-        queue = block_queue_create(medium, unit->loop, QUEUE_DEPTH, error);
+        queue = block_queue_create(medium, unit->loop, MAX(unit->options.depth, 1U) + 1, error);
         if (!queue)
             return -ENOMEM;
     }
+    scsi_drain(unit);
     block_queue_destroy(unit->queue);
     if (unit->medium)
         block_on_resize(unit->medium, NULL, NULL);
@@ -272,8 +318,11 @@ void scsi_request_eject(struct scsi_unit *unit)
 
 void scsi_drain(struct scsi_unit *unit)
 {
-    if (unit->queue)
-        block_queue_drain(unit->queue);
+    do {
+        start_waiting(unit);
+        if (unit->queue)
+            block_queue_drain(unit->queue);
+    } while (unit->waiting);
 }
 
 void scsi_reset(struct scsi_unit *unit)

@@ -55,6 +55,7 @@ static void transfer_done(struct block_transfer *transfer, int result)
     if (result == -EFAULT)
         request->failed = result;
     /* Buffers that end early: the host says how much it wants to have. */
+    request->cut_off = result == -EMSGSIZE;
     if (result < 0 && result != -EFAULT && result != -EMSGSIZE)
         scsi_fail(request, SENSE_MEDIUM_ERROR, read ? ASC_UNRECOVERED_READ : ASC_WRITE_FAULT);
     else if (request->flush_after)

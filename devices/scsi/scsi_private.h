@@ -64,12 +64,16 @@ struct scsi_unit {
     struct block_queue *queue; /* to the medium; NULL without one */
     _Atomic bool resized;      /* the medium has, and the state does not say so yet; any thread sets it */
     struct scsi_state state;
-    /* Of the one command that is under way: what UNMAP lists, or the block that WRITE SAME repeats. */
+    /* Of one command at a time, the lister: what UNMAP lists, or the block that WRITE SAME repeats. Others wait for it.
+     */
+    struct scsi_request *lister, *waiting;
+    bool starting; /* those that wait, one after the other */
     uint8_t list[UNMAP_HEADER + UNMAP_DESCRIPTORS * UNMAP_BYTES];
     unsigned ranges, next_range;
 };
 
 /* scsi.c: how a request ends. Each calls done; the caller returns. */
+void scsi_finish(struct scsi_request *request, uint8_t status);
 void scsi_good(struct scsi_request *request);
 void scsi_fail(struct scsi_request *request, enum sense_key key, unsigned additional);
 /* Hands over what of length bytes fits the allocation length that the command gives. */

@@ -8,6 +8,7 @@
 #include "casement/block.h"
 #include "casement/bytes.h"
 #include "casement/virtio.h"
+#include "iov.h"
 
 #define QUEUE_SIZE 256
 #define SEGMENTS 254
@@ -105,48 +106,6 @@ static void submit(struct request *request, enum block_op op, uint64_t offset, u
     block_submit(request->queue->block_queue, &request->block);
 }
 
-/* Bytes out of the front of iovecs, which shrink; headers and statuses may be split in any way. false: there are too
- * few. */
-static bool take_front(struct iovec *iov, unsigned count, void *to, size_t length)
-{
-    uint8_t *out = to;
-
-    for (unsigned n = 0; n < count && length; n++) {
-        size_t now = MIN(length, iov[n].iov_len);
-
-        memcpy(out, iov[n].iov_base, now);
-        iov[n].iov_base = (uint8_t *)iov[n].iov_base + now;
-        iov[n].iov_len -= now;
-        out += now;
-        length -= now;
-    }
-    return length == 0;
-}
-
-static void put_front(const struct iovec *iov, unsigned count, const void *from, size_t length)
-{
-    const uint8_t *in = from;
-
-    for (unsigned n = 0; n < count && length; n++) {
-        size_t now = MIN(length, iov[n].iov_len);
-
-        memcpy(iov[n].iov_base, in, now);
-        in += now;
-        length -= now;
-    }
-}
-
-/* The iovecs that still have bytes, moved to the front of to; their number. */
-static unsigned keep_filled(struct iovec *to, const struct iovec *from, unsigned count)
-{
-    unsigned kept = 0;
-
-    for (unsigned n = 0; n < count; n++)
-        if (from[n].iov_len)
-            to[kept++] = from[n];
-    return kept;
-}
-
 static void transfer(struct request *request, const struct virtq_chain *chain, bool write, uint64_t sector)
 {
     struct blk *blk = request->queue->blk;
@@ -157,7 +116,7 @@ static void transfer(struct request *request, const struct virtq_chain *chain, b
         complete(request, S_IOERR);
         return;
     }
-    request->block.iov_count = keep_filled(request->iov, from, write ? chain->out_count : chain->in_count);
+    request->block.iov_count = iov_keep_filled(request->iov, from, write ? chain->out_count : chain->in_count);
     request->block.iov = request->iov;
     request->written = write ? 1 : (uint32_t)length + 1;
     request->flush_after = write && !atomic_load(&blk->writeback);
@@ -189,7 +148,7 @@ static void ranges(struct request *request, const struct virtq_chain *chain, uin
 
     request->ranges = (unsigned)(bytes / SEGMENT_BYTES);
     if (bytes % SEGMENT_BYTES || request->ranges == 0 || bytes > sizeof request->range ||
-        !take_front(chain->iov, chain->out_count, request->range, bytes)) {
+        !iov_take(chain->iov, chain->out_count, request->range, bytes)) {
         request->ranges = 0;
         complete(request, S_IOERR);
         return;
@@ -215,7 +174,7 @@ static void get_id(struct request *request, const struct virtq_chain *chain)
         complete(request, S_IOERR);
         return;
     }
-    put_front(chain->iov + chain->out_count, chain->in_count, id, sizeof id);
+    iov_put(chain->iov + chain->out_count, chain->in_count, id, sizeof id);
     request->written = sizeof id + 1;
     complete(request, S_OK);
 }
@@ -241,7 +200,7 @@ static void dispatch(struct blk_queue *queue, const struct virtq_chain *chain)
     request->flush_after = false;
     request->ranges = request->next_range = 0;
     request->status = take_status(chain);
-    if (!take_front(chain->iov, chain->out_count, header, sizeof header)) {
+    if (!iov_take(chain->iov, chain->out_count, header, sizeof header)) {
         complete(request, S_IOERR);
         return;
     }

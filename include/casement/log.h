@@ -1,5 +1,5 @@
 /*
- * One line per event on stderr, or where log_open() points. Any thread may write; lines never mix.
+ * One line per event on stderr, or where log_set_output() points. Any thread may write; lines never mix.
  *
  * Whatever a guest can trigger goes through log_guest(), which limits the rate.
  */
@@ -10,9 +10,16 @@
 #include <stdint.h>
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+enum log_format {
+    LOG_TEXT, /* casement: warning: what happened */
+    LOG_JSON  /* {"time":"2026-01-31T12:00:00.000Z","level":"warning","message":"what happened"} */
+};
 
-/* Lines above the level are dropped. The default is LOG_INFO. Call before threads start. */
+/* Lines above the level are dropped. The default is LOG_INFO. The three: before threads start. */
 void log_set_level(enum log_level level);
+void log_set_format(enum log_format format);
+/* The descriptor stays the caller's. */
+void log_set_output(int fd);
 
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -81,12 +81,20 @@ struct net_forward {
     uint16_t host_port, guest_port;
 };
 
+/* Where the guest of a user-mode network finds the shared folder, if there is one: its own link, and no port of the
+ * host. */
+#define NET_SHARE_ADDRESS "10.0.2.4"
+#define NET_SHARE_PORT 80
+
 /* User-mode network (libslirp): 10.0.2.0/24, gateway .2, name server .3, guest .15. No privilege. */
 struct net_user_options {
     const struct net_forward *forwards;
     unsigned forward_count;
     const char *host_name; /* told to the guest by DHCP; NULL: none */
     bool restricted;       /* no way out, forwards only */
+    /* A UNIX socket that each connection of the guest to NET_SHARE_ADDRESS leads to; its listener accepts at once, as
+     * the connect is waited for. NULL: none. */
+    const char *share_socket;
 };
 /* A forward whose port is taken fails here, before the guest runs, with a text that names it. */
 int net_user_create(const struct net_user_options *options, struct net_backend **backend, struct error *error);

@@ -1,8 +1,8 @@
 /*
- * SCSI logical units over images, for whatever transport brings their command blocks (ATAPI, USB mass storage): direct
+ * SCSI logical units over images, for whatever transport brings their command blocks (ATAPI, USB, virtio): direct
  * access (SBC-3) and CD/DVD-ROM (MMC-6), both with the primary commands (SPC-4).
  *
- * Everything here runs on the unit's loop, which is the transport's; the unit has no lock. One request at a time.
+ * Everything here runs on the unit's loop, which is the transport's; the unit has no lock.
  */
 #ifndef CASEMENT_SCSI_H
 #define CASEMENT_SCSI_H
@@ -22,6 +22,7 @@ enum scsi_data { SCSI_NO_DATA = 0, SCSI_IN = 1, SCSI_OUT = 2, SCSI_EITHER = 3 };
 
 struct scsi_options {
     enum scsi_kind kind;
+    unsigned depth;             /* requests at a time; 0: one */
     bool removable;             /* a disk's medium can be taken out; a CD-ROM's always can */
     uint8_t physical_interface; /* MMC-6 5.3.2: 2 ATAPI, 8 USB */
     const char *vendor;         /* at most 8 characters; these stay the caller's */
@@ -60,10 +61,12 @@ struct scsi_request {
     uint8_t status;
     int failed;                      /* -EFAULT: the buffers are not guest RAM; otherwise 0 */
     uint8_t sense[SCSI_SENSE_BYTES]; /* fixed format, when status is SCSI_CHECK_CONDITION */
+    bool cut_off;                    /* the buffers ended before what the command moves did */
     enum scsi_data moved_where;      /* which way the command moves data */
     uint64_t moved;                  /* bytes moved */
     /* The unit's own: */
     struct scsi_unit *unit;
+    struct scsi_request *next;
     bool flush_after;
     struct block_request block; /* that moves nothing through the buffers */
     struct block_transfer transfer;

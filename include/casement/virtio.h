@@ -16,7 +16,7 @@
 #include "casement/board.h"
 
 /* Device types (section 5) and the feature bits that the transport itself knows (section 6). */
-enum { VIRTIO_NET = 1, VIRTIO_BLOCK = 2, VIRTIO_RNG = 4 };
+enum { VIRTIO_NET = 1, VIRTIO_BLOCK = 2, VIRTIO_RNG = 4, VIRTIO_SCSI = 8 };
 #define VIRTIO_F_INDIRECT_DESC 28
 #define VIRTIO_F_EVENT_IDX 29
 #define VIRTIO_F_VERSION_1 32
@@ -135,6 +135,15 @@ struct virtio_block_options {
 /* *virtio, unless virtio is NULL, is for virtio_driven(), and valid as long as the board. */
 int virtio_block_create(struct board *board, const struct virtio_block_options *options, struct virtio **virtio,
                         struct error *error);
+/* A host adapter for this one disk, which Windows' vioscsi and firmware find at target 0, unit 0. */
+struct virtio_scsi_options {
+    struct block *block; /* stays the caller's, must outlive the device */
+    char serial[21];     /* at most 20 characters */
+    unsigned queues;     /* of requests, 1 to 62 */
+    int slot;
+};
+int virtio_scsi_create(struct board *board, const struct virtio_scsi_options *options, struct virtio **virtio,
+                       struct error *error);
 int virtio_net_create(struct board *board, const struct net_card_options *options, struct error *error);
 int virtio_rng_create(struct board *board, int slot, struct error *error);
 

@@ -21,9 +21,9 @@ from debian_kernel import find_kernel, module_bytes  # noqa: E402
 HERE = TREE / "tests/guest"
 BUILD = TREE / "build/guest"
 BASE_TOOLS = ["acpidump"]
-LAYERS = {"fio": ["fio"], "pciutils": ["lspci"], "evtest": ["evtest"], "nvme": ["nvme", "smartctl"],
+LAYERS = {"fio": ["fio"], "cadaver": ["cadaver"], "pciutils": ["lspci"], "evtest": ["evtest"], "nvme": ["nvme", "smartctl"],
           "sg3": ["sg_inq", "sg_vpd", "sg_readcap", "sg_luns", "sg_turs", "sg_modes", "sg_requests", "sg_opcodes", "sg_get_config",
-                  "sg_read", "sg_verify", "sg_sync", "smartctl"]}
+                  "sg_read", "sg_verify", "sg_sync", "sg_reset", "smartctl"]}
 # Loaded by themselves when their hardware is there.
 MODULES = ["virtio_pci", "virtio_blk", "virtio_net", "virtio-rng", "virtio_balloon", "virtio_console", "virtio_input",
            "virtio_gpu", "virtio_scsi", "nvme", "ahci", "e1000e", "xhci_pci", "i2c_i801", "lpc_ich"]

@@ -2,6 +2,7 @@
 import os
 import re
 import signal
+import time
 
 import pytest
 
@@ -16,6 +17,13 @@ def linux(casement, initrd, kernel):
                         "--append", f"console=ttyS0 quiet {append}", *options, **settings)
 
     return start
+
+
+def wait_until(true, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.mark.long
@@ -60,6 +68,19 @@ def test_sigterm_presses_the_power_button(linux, rig):
     assert machine.wait_end() == 0
     # The socket is gone.
     assert rig.shell(f"test ! -e {machine.control}").status == 0
+
+
+def test_hangup_opens_the_serial_log_anew(linux, rig):
+    machine = linux("wait-power-button")
+    machine.wait_serial("GUEST-LISTENS")
+    moved = machine.serial_log.with_suffix(".1")
+    rig.shell(f"mv {machine.serial_log} {moved}")
+    machine.signal(signal.SIGHUP)
+    wait_until(machine.serial_log.exists)
+    machine.ctl("powerdown")
+    assert machine.wait_end() == 0
+    assert "GUEST-LISTENS" in moved.read_text() and "GUEST-STATUS" not in moved.read_text()
+    assert "GUEST-STATUS=0" in machine.serial
 
 
 def test_a_second_signal_does_not_wait(linux):

@@ -144,12 +144,39 @@ static void run_reg(struct batch *batch, const struct words *words, FILE *out)
         refuse("reg: neither add nor query");
 }
 
+/* A drive of the shared folder: the client of Windows takes the address of a WebDAV server. */
+static void net_use(const struct words *words)
+{
+    char text[256];
+
+    if (words->count != 4 || strlen(words->all[1]) != 2 || !isalpha((unsigned char)words->all[1][0]) ||
+        words->all[1][1] != ':' || strncasecmp(words->all[2], "http://", 7) != 0 ||
+        !same(words->all[3], "/persistent:yes"))
+        refuse("net use: not DRIVE: http://SERVER/ /persistent:yes");
+    snprintf(text, sizeof text, "%s %s", words->all[1], words->all[2]);
+    note("net use", text);
+}
+
 static void run_net(struct batch *batch, const struct words *words, FILE *out)
 {
     (void)batch;
-    if (words->count != 2 || !same(words->all[0], "accounts") || !same(words->all[1], "/maxpwage:unlimited"))
-        refuse("net: not accounts /maxpwage:unlimited");
+    if (words->count > 0 && same(words->all[0], "use"))
+        net_use(words);
+    else if (words->count != 2 ||
+             !(same(words->all[0], "accounts") ? same(words->all[1], "/maxpwage:unlimited")
+                                               : same(words->all[0], "start") && same(words->all[1], "WebClient")))
+        refuse("net: neither accounts /maxpwage:unlimited, use, nor start WebClient");
     fputs("The command completed successfully.\n", out);
+}
+
+/* The space behind "start=" belongs to sc's grammar. */
+static void run_sc(struct batch *batch, const struct words *words, FILE *out)
+{
+    (void)batch;
+    if (words->count != 4 || !same(words->all[0], "config") || !same(words->all[1], "WebClient") ||
+        !same(words->all[2], "start=") || !same(words->all[3], "auto"))
+        refuse("sc: not config WebClient start= auto");
+    fputs("[SC] ChangeServiceConfig SUCCESS\n", out);
 }
 
 static void run_powercfg(struct batch *batch, const struct words *words, FILE *out)
@@ -231,6 +258,9 @@ static void run_powershell(struct batch *batch, const struct words *words, FILE 
     char text[64];
 
     (void)batch;
+    if (words->count == 4 && same(words->all[2], "-Command") &&
+        same(words->all[3], "Install-WindowsFeature WebDAV-Redirector"))
+        return note("powershell", "Install-WindowsFeature WebDAV-Redirector");
     if (words->count != 4 || !same(words->all[0], "-NoProfile") || !same(words->all[1], "-NonInteractive") ||
         !same(words->all[2], "-Command") || strcmp(words->all[3], sentence) != 0)
         refuse("powershell: a command that this player does not know");
@@ -269,10 +299,17 @@ static void run_cscript(struct batch *batch, const struct words *words, FILE *ou
 static const struct program {
     const char *name;
     void (*run)(struct batch *batch, const struct words *words, FILE *out);
-} programs[] = {
-    {"reg", run_reg},         {"net", run_net},        {"powercfg", run_powercfg}, {"netsh", run_netsh},
-    {"mode", run_mode},       {"ping", run_ping},      {"chcp", run_chcp},         {"powershell", run_powershell},
-    {"pnputil", run_pnputil}, {"cscript", run_cscript}};
+} programs[] = {{"reg", run_reg},
+                {"net", run_net},
+                {"powercfg", run_powercfg},
+                {"netsh", run_netsh},
+                {"mode", run_mode},
+                {"ping", run_ping},
+                {"chcp", run_chcp},
+                {"powershell", run_powershell},
+                {"pnputil", run_pnputil},
+                {"cscript", run_cscript},
+                {"sc", run_sc}};
 
 /* With ".exe" or ".com" or without. */
 static const struct program *find_program(const char *name)

@@ -41,7 +41,7 @@ def started(casement, *options):
     assert machine.wait_end() == 0
 
 
-@pytest.mark.parametrize("bus", ["nvme", *(pytest.param(bus, marks=pytest.mark.long) for bus in ("virtio", "ahci", "usb"))])
+@pytest.mark.parametrize("bus", ["nvme", *(pytest.param(bus, marks=pytest.mark.long) for bus in ("virtio", "ahci", "usb", "scsi"))])
 def test_grub_from_a_disk(casement, disk, bus):
     started(casement, "--disk", f"{disk},bus={bus},readonly")
 

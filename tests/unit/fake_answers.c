@@ -54,6 +54,7 @@ const struct answers fake_wishes[FAKE_WISHES] = {
      .height = 1080,
      .command = "echo 100% > C:\\x.txt & ver",
      .time_zone = "W. Europe Standard Time",
+     .has_share = true,
      .has_oem = true,
      .disk = 1},
     {.no_autologon = true,
@@ -63,6 +64,7 @@ const struct answers fake_wishes[FAKE_WISHES] = {
      .domain_ou = "OU=VMs,DC=example,DC=com",
      .region = "hi",
      .keyboard = "fr-CH",
+     .has_share = true,
      .tpm = true,
      .virtio = true},
 };

@@ -96,6 +96,15 @@ static void check_script(const char *script, const struct fake_target *target, c
     assert_line(script, "netsh advfirewall firewall set rule group=\"@FirewallAPI.dll,-32752\" new enable=Yes", true);
     assert_line(script, "netsh advfirewall firewall set rule group=\"@FirewallAPI.dll,-28502\" new enable=Yes", true);
     assert_line(script, "if exist \"%SystemDrive%\\Windows.old\" rd /s /q \"%SystemDrive%\\Windows.old\"", true);
+    assert_line(script, "net start WebClient", wish->has_share);
+    assert_line(script,
+                "reg add \"HKLM\\SYSTEM\\CurrentControlSet\\Services\\WebClient\\Parameters\" /v FileSizeLimitInBytes "
+                "/t REG_DWORD /d 0xffffffff /f",
+                wish->has_share);
+    assert_line(script, "net use Z: http://10.0.2.4/ /persistent:yes", wish->has_share && !server);
+    assert_line(script,
+                "powershell.exe -NoProfile -NonInteractive -Command \"Install-WindowsFeature WebDAV-Redirector\"",
+                wish->has_share && server);
     assert_line(script, "cscript.exe //nologo //b \"%SystemRoot%\\System32\\slmgr.vbs\" /ipk " FAKE_KEY, wish->key);
     assert_line(script, "pnputil /add-driver \"%SystemRoot%\\Drivers\\*.inf\" /subdirs /install", wish->virtio);
     assert_line(script, "for /r \"%SystemRoot%\\Drivers\" %%f in (blnsvr.exe) do if exist \"%%f\" \"%%f\" -i",

@@ -224,6 +224,19 @@ static void assert_untouched(void)
     assert_int_equal(access(in_folder("s"), F_OK), -1);
 }
 
+static void a_shared_folder(void **state)
+{
+    (void)state;
+    assert_int_equal(COMPLETE("--share", "/srv", "--share-readonly", "--state=/nowhere"), 0);
+    assert_string_equal(config.share, "/srv");
+    assert_string_equal(config.share_socket, "/nowhere/share.sock");
+    assert_true(config.share_read_only);
+    assert_int_equal(COMPLETE("--share=/srv", "--net=none"), -EINVAL);
+    assert_says("--share", "--net none");
+    assert_int_equal(COMPLETE("--share-readonly"), -EINVAL);
+    assert_says("--share-readonly", "add --share FOLDER");
+}
+
 static void options_that_exclude_each_other(void **state)
 {
     (void)state;
@@ -616,6 +629,7 @@ int main(void)
         cmocka_unit_test(disks),
         cmocka_unit_test(forwards),
         cmocka_unit_test(addresses_and_screen),
+        cmocka_unit_test(a_shared_folder),
         cmocka_unit_test(options_that_exclude_each_other),
         cmocka_unit_test(kernels),
         cmocka_unit_test(firmware_files),

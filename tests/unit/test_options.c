@@ -163,6 +163,39 @@ static void environment_is_below_the_command_line(void **state)
     assert_refused(PARSE("--cpus", "all"), "--cpus all", "1 to 64");
 }
 
+/* Variables of another program that this one takes as its options. */
+static void values_by_other_names(void **state)
+{
+    const struct option_value cores[] = {{"cpus", "4", "CPU_CORES"}, {"memory", "3G", NULL}};
+    const struct option_value bad[] = {{"cpus", "65", "CPU_CORES"}}, unknown[] = {{"cpsu", "4", "CPU_CORES"}};
+    const struct option_value forwards[] = {{"forward", "0.0.0.0:80:80", "USER_PORTS"},
+                                            {"forward", "0.0.0.0:3389:3389", NULL}};
+
+    (void)state;
+    assert_int_equal(options_parse_with(&config, OPTIONS_RUN, cores, 2, 0, NULL, &error), 0);
+    assert_int_equal(config.cpus, 4);
+    assert_true(config.memory == 3 * GiB);
+    config_free(&config);
+    setenv("CASEMENT_CPUS", "3", 1);
+    assert_int_equal(options_parse_with(&config, OPTIONS_RUN, cores, 2, 0, NULL, &error), 0);
+    assert_int_equal(config.cpus, 3);
+    config_free(&config);
+    unsetenv("CASEMENT_CPUS");
+    assert_refused(options_parse_with(&config, OPTIONS_RUN, bad, 1, 0, NULL, &error), "CPU_CORES 65: above", "1 to 64");
+    config_free(&config);
+    assert_refused(options_parse_with(&config, OPTIONS_RUN, unknown, 1, 0, NULL, &error),
+                   "CPU_CORES: stands for --cpsu", "leave");
+    config_free(&config);
+    /* Of a list, the value that the text is about. */
+    assert_int_equal(options_parse_with(&config, OPTIONS_RUN, forwards, 2, 0, NULL, &error), 0);
+    error_set(&error, EINVAL, "--forward 0.0.0.0:80:80: in use");
+    options_name_source(&error);
+    assert_string_equal(error.text, "USER_PORTS 0.0.0.0:80:80: in use");
+    error_set(&error, EINVAL, "--forward 0.0.0.0:3389:3389: in use");
+    options_name_source(&error);
+    assert_string_equal(error.text, "--forward 0.0.0.0:3389:3389: in use");
+}
+
 static void mistyped_variables_are_refused(void **state)
 {
     (void)state;
@@ -287,6 +320,7 @@ int main(void)
         cmocka_unit_test_teardown(numbers_have_limits, teardown),
         cmocka_unit_test_teardown(mistyped_options_get_a_suggestion, teardown),
         cmocka_unit_test_teardown(an_option_is_not_a_value, teardown),
+        cmocka_unit_test_teardown(values_by_other_names, teardown),
         cmocka_unit_test_teardown(mistyped_variables_are_refused, teardown),
         cmocka_unit_test_teardown(environment_is_below_the_command_line, teardown),
         cmocka_unit_test_teardown(lists_in_the_environment, teardown),

@@ -8,7 +8,7 @@
 #include "cmocka_all.h"
 #include "fake_xml.h"
 
-#include "../../vmm/windows/xml.h"
+#include "../../vmm/xml.h"
 
 static struct error error;
 

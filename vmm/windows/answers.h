@@ -46,10 +46,11 @@ struct answers {
     unsigned width, height;                     /* pixels; both 0: 1280 x 720 */
     const char *command;                        /* run at the first logon; NULL: none */
     const char *time_zone;                      /* Windows' name, "W. Europe Standard Time"; NULL: not set */
-    bool has_oem;  /* a folder of the user's is on the disc: its install.bat is run at the first logon */
-    bool tpm;      /* the machine has a TPM 2.0: nothing is waived */
-    bool virtio;   /* drivers for virtio are on the disc */
-    unsigned disk; /* the system disk's number at Setup's time */
+    bool has_share; /* a folder is shared (--share): it is drive Z: from the first logon on */
+    bool has_oem;   /* a folder of the user's is on the disc: its install.bat is run at the first logon */
+    bool tpm;       /* the machine has a TPM 2.0: nothing is waived */
+    bool virtio;    /* drivers for virtio are on the disc */
+    unsigned disk;  /* the system disk's number at Setup's time */
 };
 
 /*

@@ -2,9 +2,9 @@
 #ifndef CASEMENT_WINDOWS_ANSWERS_PRIVATE_H
 #define CASEMENT_WINDOWS_ANSWERS_PRIVATE_H
 
+#include "../xml.h"
 #include "answers.h"
 #include "locales.h"
-#include "xml.h"
 
 struct answer_plan {
     const struct answers *answers;

@@ -11,9 +11,20 @@
 
 #include "answers_private.h"
 #include "casement/bytes.h"
+#include "casement/net.h"
 
 /* On what a line depends; all of it has to be so. */
-enum { ALWAYS = 0, CLIENT = 1, SERVER = 2, WINDOWS_11 = 4, VIRTIO = 8, OEM = 16, COMMAND = 32, PROGRAMS = 64 };
+enum {
+    ALWAYS = 0,
+    CLIENT = 1,
+    SERVER = 2,
+    WINDOWS_11 = 4,
+    VIRTIO = 8,
+    OEM = 16,
+    COMMAND = 32,
+    PROGRAMS = 64,
+    SHARE = 128
+};
 
 struct line {
     unsigned when;
@@ -24,6 +35,10 @@ struct line {
 #define POLICIES "HKLM\\SOFTWARE\\Policies\\Microsoft\\"
 #define WORKSTATION "HKLM\\SYSTEM\\CurrentControlSet\\Services\\LanmanWorkstation\\Parameters"
 #define EXPLORER "HKCU\\Software\\Microsoft\\Windows\\CurrentVersion\\"
+#define SETTINGS "HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\"
+#define WEB_CLIENT "HKLM\\SYSTEM\\CurrentControlSet\\Services\\WebClient\\Parameters"
+#define SHARE_ZONE SETTINGS "Internet Settings\\ZoneMap\\Ranges\\Casement"
+#define MAP_SHARE "net use Z: http://" NET_SHARE_ADDRESS "/ /persistent:yes"
 #define VERSION "\"HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\""
 
 /*
@@ -78,6 +93,13 @@ static const struct line as_system[] = {
     {SERVER, DWORD(POLICIES "Windows NT\\Reliability", "ShutdownReasonOn", "0")},
     {SERVER, DWORD(POLICIES "Windows NT\\Reliability", "ShutdownReasonUI", "0")},
     {ALWAYS, "if exist \"%SystemDrive%\\Windows.old\" rd /s /q \"%SystemDrive%\\Windows.old\""},
+    /* The shared folder's client takes 50 MB at most by itself, and programs of an address with dots are distrusted. */
+    {SHARE | SERVER, "powershell.exe -NoProfile -NonInteractive -Command \"Install-WindowsFeature WebDAV-Redirector\""},
+    {SHARE, DWORD(WEB_CLIENT, "FileSizeLimitInBytes", "0xffffffff")},
+    {SHARE, "reg add \"" SHARE_ZONE "\" /v :Range /t REG_SZ /d " NET_SHARE_ADDRESS " /f"},
+    {SHARE, DWORD(SHARE_ZONE, "http", "1")},
+    {SHARE, "sc config WebClient start= auto"},
+    {SHARE, "net start WebClient"},
     {VIRTIO, "for /r \"%SystemRoot%\\Drivers\" %%f in (blnsvr.exe) do if exist \"%%f\" \"%%f\" -i"},
 };
 
@@ -98,6 +120,9 @@ static const struct line as_user[] = {
     {WINDOWS_11, DWORD("HKCU\\Control Panel\\UnsupportedHardwareNotificationCache", "SV1", "0")},
     {WINDOWS_11, DWORD("HKCU\\Control Panel\\UnsupportedHardwareNotificationCache", "SV2", "0")},
     {SERVER, DWORD("HKCU\\Software\\Microsoft\\ServerManager", "DoNotOpenServerManagerAtLogon", "1")},
+    {SHARE | CLIENT, MAP_SHARE},
+    /* A server has the client from its next start on. */
+    {SHARE | SERVER, "reg add \"" EXPLORER "RunOnce\" /v Casement /t REG_SZ /d \"" MAP_SHARE "\" /f"},
     {ALWAYS, "exit /b 0"},
     {ALWAYS, ""},
 };
@@ -154,7 +179,7 @@ static unsigned conditions(const struct answer_plan *plan)
     const struct answers *answers = plan->answers;
 
     return (plan->server ? SERVER : CLIENT) | (plan->windows11 ? WINDOWS_11 : 0) | (answers->virtio ? VIRTIO : 0) |
-           (answers->has_oem ? OEM : 0) | (answers->command ? COMMAND : 0) |
+           (answers->has_share ? SHARE : 0) | (answers->has_oem ? OEM : 0) | (answers->command ? COMMAND : 0) |
            (answers->has_oem || answers->command ? PROGRAMS : 0);
 }
 

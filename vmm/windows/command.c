@@ -231,8 +231,8 @@ int windows_main(int count, char **arguments, FILE *out)
         return TOOL_GOOD;
     }
     if (count == 0 || !strncmp(arguments[0], "--", 2))
-        return install_main(count, arguments);
+        return install_run(&(struct install){.count = count, .arguments = arguments});
     if (!strcmp(arguments[0], "config"))
-        return install_config(count - 1, arguments + 1);
+        return install_config(&(struct install){.count = count - 1, .arguments = arguments + 1});
     return tool_main(&tool, count, arguments, out);
 }

@@ -18,6 +18,8 @@
 #define KEY_EVERY_NS INT64_C(250000000)
 #define KEY_FOR_NS INT64_C(30000000000)
 #define LOADED_BYTES (8 * MiB)
+/* Setup does nothing about the power button, and what is not finished goes on with the next start in any case. */
+#define SETUP_STOP_SECONDS 20
 
 enum event { MEDIUM_STARTED = 1, OTHER_STARTED = 2, REPORTED = 4 };
 
@@ -179,6 +181,13 @@ static void on_reset(void *opaque)
     write_down(f);
 }
 
+static uint64_t on_stop_seconds(void *opaque)
+{
+    const struct follow *f = opaque;
+
+    return f->journey->step == JOURNEY_INSTALLED ? UINT64_MAX : SETUP_STOP_SECONDS;
+}
+
 static void on_progress(void *opaque, struct machine_progress *progress)
 {
     struct follow *f = opaque;
@@ -202,7 +211,12 @@ const struct machine_follower *follow_start(struct follow *f)
     pthread_mutex_init(&f->lock, NULL);
     f->task = (struct loop_task){.run = on_events, .opaque = f};
     f->key = (struct loop_timer){.expired = press, .opaque = f};
-    f->follower = (struct machine_follower){
-        .opaque = f, .begin = on_begin, .serial = on_serial, .reset = on_reset, .progress = on_progress, .end = on_end};
+    f->follower = (struct machine_follower){.opaque = f,
+                                            .begin = on_begin,
+                                            .serial = on_serial,
+                                            .reset = on_reset,
+                                            .stop_seconds = on_stop_seconds,
+                                            .progress = on_progress,
+                                            .end = on_end};
     return &f->follower;
 }

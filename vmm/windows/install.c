@@ -23,9 +23,10 @@ static int refuse(struct error *error)
     return EXIT_CODE_CONFIGURATION;
 }
 
-static int configure(struct config *config, struct source *source, int count, char **arguments, struct error *error)
+static int configure(const struct install *install, struct config *config, struct source *source, struct error *error)
 {
-    int failed = options_parse(config, OPTIONS_WINDOWS, count, arguments, error);
+    int failed = options_parse_with(config, OPTIONS_WINDOWS, install->values, install->value_count, install->count,
+                                    install->arguments, error);
 
     if (failed == 0)
         failed = wishes_complete(config, source, error);
@@ -58,51 +59,73 @@ static int go(struct preparation *p, struct error *error)
     return failed == -ECANCELED ? EXIT_CODE_POWERED_OFF : EXIT_CODE_FAILED;
 }
 
-static int run_configured(struct config *config, int count, char **arguments)
+/* Refusals first, so that a machine that cannot start leaves no trace; then what the options name but is not there. */
+static int check(const struct install *install, const struct config *config, struct error *error)
 {
-    struct preparation *p = calloc(1, sizeof *p);
+    int failed = kvm_check(error);
+
+    if (failed < 0) {
+        refuse(error);
+        return EXIT_CODE_NO_KVM;
+    }
+    if (install->make)
+        failed = install->make(install->opaque, error);
+    if (failed == 0)
+        failed = config_check(config, error);
+    return failed < 0 ? refuse(error) : 0;
+}
+
+static int run_configured(const struct install *install, struct preparation *p)
+{
     struct error error = {""};
     int state, exit_code;
+
+    if (configure(install, p->config, &p->source, &error) < 0)
+        return refuse(&error);
+    log_set_level(p->config->log_level);
+    log_set_format(p->config->log_format);
+    for (size_t n = 0; n < install->warning_count; n++)
+        log_warning("%s", install->warnings[n]);
+    /* From here on none is lost: pid 1 of a container has no other way to end. */
+    lifecycle_block_signals();
+    exit_code = check(install, p->config, &error);
+    if (exit_code)
+        return exit_code;
+    state = state_take(p->config, &error);
+    if (state < 0)
+        return refuse(&error);
+    exit_code = go(p, &error);
+    close(state);
+    return exit_code;
+}
+
+int install_run(const struct install *install)
+{
+    struct config config = {0};
+    struct preparation *p = calloc(1, sizeof *p);
+    struct error error;
+    int exit_code;
 
     if (!p) {
         error_set(&error, ENOMEM, "the installation: out of memory");
         return refuse(&error);
     }
-    p->config = config;
+    p->config = &config;
     p->disc = -1;
-    if (configure(config, &p->source, count, arguments, &error) < 0 || config_check(config, &error) < 0) {
-        exit_code = refuse(&error);
-    } else if (kvm_check(&error) < 0) {
-        refuse(&error);
-        exit_code = EXIT_CODE_NO_KVM;
-    } else if ((state = state_take(config, &error)) < 0) {
-        exit_code = refuse(&error);
-    } else {
-        log_set_level(config->log_level);
-        exit_code = go(p, &error);
-        close(state);
-    }
+    exit_code = run_configured(install, p);
     if (p->disc >= 0)
         close(p->disc);
     free(p);
-    return exit_code;
-}
-
-int install_main(int count, char **arguments)
-{
-    struct config config = {0};
-    int exit_code = run_configured(&config, count, arguments);
-
     config_free(&config);
     return exit_code;
 }
 
-int install_config(int count, char **arguments)
+int install_config(const struct install *install)
 {
     struct config config = {0};
     struct source source;
     struct error error;
-    int failed = configure(&config, &source, count, arguments, &error);
+    int failed = configure(install, &config, &source, &error);
 
     if (failed == 0)
         options_print(&config, stdout);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,6 +164,8 @@ static void on_signal(void *opaque, short events)
     (void)events;
     if (read(waiting->signals.fd, &info, sizeof info) != (ssize_t)sizeof info)
         return;
+    if (info.ssi_signo == SIGHUP && !isatty(STDIN_FILENO))
+        return; /* nothing is written that could be opened anew */
     log_info("signal %u: stopping; what is there is kept", info.ssi_signo);
     waiting->stop = true;
 }

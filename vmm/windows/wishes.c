@@ -120,6 +120,7 @@ int wishes_complete(struct config *config, struct source *source, struct error *
     answers->width = config->display_width;
     answers->height = config->display_height;
     answers->has_oem = windows->oem != NULL;
+    answers->has_share = config->share != NULL;
     if (failed == 0)
         failed = answers_check(answers, error);
     if (failed == 0)

@@ -2,8 +2,8 @@
  * Writes XML that is well-formed whatever the texts are: there is no way to write anything but elements, attributes and
  * text. The document may hold passwords, so no copy of it is left in memory but the one that is handed out.
  */
-#ifndef CASEMENT_WINDOWS_XML_H
-#define CASEMENT_WINDOWS_XML_H
+#ifndef CASEMENT_XML_H
+#define CASEMENT_XML_H
 
 #include <stddef.h>
 
@@ -26,6 +26,12 @@ void xml_close(struct xml *xml);
 /* An element with nothing but a text in it. */
 void xml_element(struct xml *xml, const char *name, const char *text);
 void xml_number(struct xml *xml, const char *name, unsigned number);
+
+/*
+ * For a document that leaves in pieces: what was written since the last piece if it is at least so many bytes, else
+ * nothing (*size 0). Valid until the next call, and not kept. NULL: something has failed.
+ */
+const char *xml_piece(struct xml *xml, size_t least, size_t *size);
 
 /*
  * Ends the writer, whatever happens. The document with its declaration, NUL-terminated; its size may be NULL. The

@@ -198,8 +198,15 @@ static int failure(const struct xml *xml, struct error *error)
                          "write it as UTF-8",
                          xml->bad);
     if (xml->failed == -ENOMEM)
-        return error_set(error, ENOMEM, "answer file: out of memory");
-    return error_set(error, EPROTO, "answer file: its elements are not closed as they were opened");
+        return error_set(error, ENOMEM, "XML: out of memory");
+    return error_set(error, EPROTO, "XML: its elements are not closed as they were opened");
+}
+
+const char *xml_piece(struct xml *xml, size_t least, size_t *size)
+{
+    *size = xml->length < least ? 0 : xml->length;
+    xml->length -= *size;
+    return xml->failed ? NULL : xml->text;
 }
 
 char *xml_finish(struct xml *xml, size_t *size, struct error *error)

@@ -1,0 +1,247 @@
+/* The storage folder, the system disk, and further disks: images in folders of their own, and block devices. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "casement/bytes.h"
+#include "environment_private.h"
+#include "limits.h"
+
+/* What all of a file system's space leaves for firmware variables and the like. */
+#define SPACE_LEFT GiB
+#define DISK_DEFAULT (64 * GiB)
+
+int variable_storage(struct reader *reader, const struct variable *variable, const char *value)
+{
+    if (value && *value != '/')
+        return error_set(reader->error, EINVAL, "%s %s: not a path of the container; give one such as /storage",
+                         variable->name, value);
+    reader_give(reader, variable->option, value ? variable->name : NULL, reader_storage(reader));
+    return 0;
+}
+
+/* value: a size, half or max of what is free in the folder. In whole MiB. */
+static int size_of_disk(struct reader *reader, const char *name, const char *value, const char *folder, uint64_t *bytes)
+{
+    const bool all = !strcasecmp(value, "max"), half = !strcasecmp(value, "half");
+    struct error why;
+    uint64_t space;
+    int failed = 0;
+
+    if (all || half) {
+        if (limits_space(folder, &space, &why) < 0)
+            return error_set(reader->error, EINVAL, "%s %s: %s", name, value, why.text);
+        *bytes = half ? space / 2 : space - MIN(space, (uint64_t)SPACE_LEFT);
+    } else {
+        failed = reader_size(reader, name, value, GiB, bytes);
+    }
+    if (failed < 0)
+        return failed;
+    if (*bytes < (uint64_t)MiB)
+        return error_set(reader->error, EINVAL, "%s %s: less than 1M; give more, or make room in %s", name, value,
+                         folder);
+    *bytes -= *bytes % (uint64_t)MiB;
+    return 0;
+}
+
+/* What is free shrinks as the disk fills, so a share of it is for making the disk only. */
+int variable_disk_size(struct reader *reader, const struct variable *variable, const char *value)
+{
+    uint64_t bytes = 0;
+    int failed;
+
+    if (!value || ((!strcasecmp(value, "max") || !strcasecmp(value, "half")) && reader_has_system(reader)))
+        return 0;
+    failed = size_of_disk(reader, variable->name, value, reader_storage(reader), &bytes);
+    if (failed == 0)
+        reader_give(reader, variable->option, variable->name,
+                    reader_text(reader, "%" PRIu64 "M", bytes / (uint64_t)MiB));
+    return failed;
+}
+
+static bool disk_is_qcow2(struct reader *reader)
+{
+    const char *format = reader_value(reader, "DISK_FMT");
+
+    if (format)
+        return !strcasecmp(format, "qcow2");
+    return reader_exists(reader_text(reader, "%s/data.qcow2", reader_storage(reader)));
+}
+
+/* Without a format the disk that is there says it. */
+int variable_disk_format(struct reader *reader, const struct variable *variable, const char *value)
+{
+    bool qcow2 = disk_is_qcow2(reader);
+
+    if (value && !qcow2 && strcasecmp(value, "raw") != 0)
+        return reader_refuse(reader, variable->name, value, "raw or qcow2");
+    if (value || qcow2)
+        reader_give(reader, variable->option, value ? variable->name : NULL, qcow2 ? "qcow2" : "raw");
+    return 0;
+}
+
+enum disk_type { DISK_INBOX, DISK_VIRTIO, DISK_SATA, DISK_USB, DISK_UNKNOWN };
+
+static enum disk_type disk_type(const char *value)
+{
+    static const struct {
+        const char *name;
+        enum disk_type type;
+    } types[] = {{"nvme", DISK_INBOX},  {"auto", DISK_INBOX},        {"blk", DISK_VIRTIO},
+                 {"scsi", DISK_VIRTIO}, {"virtio-blk", DISK_VIRTIO}, {"virtio-scsi", DISK_VIRTIO},
+                 {"sata", DISK_SATA},   {"ide", DISK_SATA},          {"usb", DISK_USB}};
+
+    if (!value)
+        return DISK_INBOX;
+    for (size_t n = 0; n < ARRAY_SIZE(types); n++)
+        if (!strcasecmp(value, types[n].name))
+            return types[n].type;
+    return DISK_UNKNOWN;
+}
+
+static bool has_drivers(struct reader *reader)
+{
+    return reader_find(reader, "drivers") || reader_find(reader, "drivers.iso");
+}
+
+bool reader_wants_virtio(struct reader *reader)
+{
+    return disk_type(reader_value(reader, "DISK_TYPE")) == DISK_VIRTIO && has_drivers(reader);
+}
+
+/* dockurr/windows brings drivers for virtio along. Here they are the user's to bring, and Windows' own drive NVMe. */
+int variable_disk_type(struct reader *reader, const struct variable *variable, const char *value)
+{
+    enum disk_type type = disk_type(value);
+
+    if (type == DISK_UNKNOWN)
+        return reader_refuse(reader, variable->name, value, "nvme, scsi, blk, sata, ide, usb, or auto");
+    if (type == DISK_VIRTIO && has_drivers(reader)) {
+        reader_give(reader, variable->option, variable->name, "virtio");
+    } else if (type == DISK_VIRTIO) {
+        reader_warn(reader,
+                    "%s %s: Windows has no driver for it and none is in /drivers, so the disk is NVMe, which it "
+                    "drives; give nvme, or bind a virtio-win disc at /drivers.iso",
+                    variable->name, value);
+    } else if (type != DISK_INBOX) {
+        reader_warn(reader, "%s %s: the system disk is NVMe, which Windows drives by itself; further disks are on %s",
+                    variable->name, value, type == DISK_SATA ? "AHCI" : "USB");
+    }
+    return 0;
+}
+
+/* Commas in the name are written twice in the option. */
+static void give_disk(struct reader *reader, const char *variable, const char *path)
+{
+    static const char *const buses[] = {
+        [DISK_INBOX] = "nvme", [DISK_VIRTIO] = "virtio", [DISK_SATA] = "ahci", [DISK_USB] = "usb"};
+    enum disk_type type = disk_type(reader_value(reader, "DISK_TYPE"));
+    const char *cache = reader_value(reader, "DISK_CACHE");
+    bool host = cache && strcasecmp(cache, "none") != 0 && strcasecmp(cache, "directsync") != 0;
+    char *doubled = reader_text(reader, "%*s", (int)(2 * strlen(path) + 1), ""), *to = doubled;
+
+    if (!doubled)
+        return;
+    for (; *path; path++) {
+        *to++ = *path;
+        if (*path == ',')
+            *to++ = ',';
+    }
+    *to = 0;
+    if (type == DISK_UNKNOWN || (type == DISK_VIRTIO && !has_drivers(reader)))
+        type = DISK_INBOX;
+    reader_give(reader, "disk", variable,
+                reader_text(reader, "%s,bus=%s%s", doubled, buses[type], host ? ",cache=host" : ""));
+}
+
+static bool is_device(const char *path)
+{
+    struct stat info;
+
+    return path && stat(path, &info) == 0 && S_ISBLK(info.st_mode);
+}
+
+/* The block device that is the n-th disk, by its variable or at its place. *device is NULL when there is none. */
+static int find_device(struct reader *reader, const char *variable, unsigned number, const char **device)
+{
+    const char *value = reader_value(reader, variable), *root = reader->place->root;
+
+    *device = value ? reader_text(reader, "%s%s", root, value) : NULL;
+    if (value && !is_device(*device))
+        return error_set(reader->error, EINVAL,
+                         "%s %s: no block device; name one that the container has by `devices:`, such as /dev/sdb",
+                         variable, value);
+    for (unsigned n = 0; n < 2 && !*device; n++) {
+        const char *path = reader_text(reader, "%s%s/disk%u", root, n ? "/dev" : "", number);
+
+        if (is_device(path))
+            *device = path;
+    }
+    return 0;
+}
+
+/* Setup wipes the system disk: it must be the one that was meant. */
+int variable_device(struct reader *reader, const struct variable *variable, const char *value)
+{
+    const char *device, *plain = reader_text(reader, "%s/disk", reader->place->root);
+    int failed = find_device(reader, variable->name, 1, &device);
+
+    (void)value;
+    if (failed == 0 && !device && is_device(plain))
+        device = plain;
+    if (failed == 0 && device)
+        return error_set(reader->error, EINVAL,
+                         "%s %s: %s; leave it out, or give it as a further disk by DEVICE2 or at /disk2",
+                         variable->name, device, variable->here);
+    return failed;
+}
+
+/* The folder's image if it has one, else one to be made. */
+static int give_image(struct reader *reader, const char *variable, unsigned number, const char *folder)
+{
+    struct container_settings *settings = reader->settings;
+    const char *size = reader_value(reader, variable), *all = reader_value(reader, "DISK_SIZE");
+    const char *raw = reader_text(reader, "%s/data%u.img", folder, number);
+    const char *qcow2 = reader_text(reader, "%s/data%u.qcow2", folder, number);
+    bool prefers_qcow2 = disk_is_qcow2(reader) ? reader_exists(qcow2) || !reader_exists(raw)
+                                               : reader_exists(qcow2) && !reader_exists(raw);
+    struct container_disk disk = {.path = prefers_qcow2 ? qcow2 : raw,
+                                  .variable = variable,
+                                  .size = DISK_DEFAULT,
+                                  .format = prefers_qcow2 ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW};
+    int failed = 0;
+
+    if (!disk.path)
+        return 0;
+    if (!reader_exists(disk.path)) {
+        if (size || all)
+            failed = size_of_disk(reader, size ? variable : "DISK_SIZE", size ? size : all, folder, &disk.size);
+        if (failed < 0)
+            return failed;
+        settings->disks[settings->disk_count++] = disk;
+    }
+    give_disk(reader, variable, disk.path);
+    return 0;
+}
+
+/* DISK2_SIZE and its like: a device comes before an image. */
+int variable_further_disk(struct reader *reader, const struct variable *variable, const char *value)
+{
+    const unsigned number = (unsigned)(variable->name[4] - '0');
+    const char *folder = reader_text(reader, "%s/storage%u", reader->place->root, number), *device = NULL;
+    const char *by_device = reader_text(reader, "DEVICE%u", number);
+    int failed = by_device ? find_device(reader, by_device, number, &device) : 0;
+
+    if (failed < 0)
+        return failed;
+    if (device)
+        give_disk(reader, by_device, device);
+    else if (reader_exists(folder))
+        return give_image(reader, variable->name, number, folder);
+    else if (value)
+        reader_warn(reader, "%s %s: there is no folder %s for it, so there is no such disk; bind one", variable->name,
+                    value, folder);
+    return 0;
+}

@@ -1,0 +1,252 @@
+/* The network card, ports that lead into the guest, and the folder that is shared with it. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../config.h"
+#include "casement/bytes.h"
+#include "environment_private.h"
+
+#define RDP_PORT 3389
+
+enum network { NETWORK_ALL_PORTS, NETWORK_USER, NETWORK_NONE, NETWORK_UNKNOWN };
+
+static enum network network(const char *value)
+{
+    static const struct {
+        const char *name;
+        enum network network;
+    } names[] = {{"nat", NETWORK_ALL_PORTS},    {"tap", NETWORK_ALL_PORTS}, {"tun", NETWORK_ALL_PORTS},
+                 {"tuntap", NETWORK_ALL_PORTS}, {"y", NETWORK_ALL_PORTS},   {"yes", NETWORK_ALL_PORTS},
+                 {"user", NETWORK_USER},        {"passt", NETWORK_USER},    {"slirp", NETWORK_USER},
+                 {"n", NETWORK_NONE},           {"no", NETWORK_NONE},       {"none", NETWORK_NONE}};
+
+    if (!value)
+        return NETWORK_USER;
+    for (size_t n = 0; n < ARRAY_SIZE(names); n++)
+        if (!strcasecmp(value, names[n].name))
+            return names[n].network;
+    return NETWORK_UNKNOWN;
+}
+
+bool reader_has_network(struct reader *reader)
+{
+    return network(reader_value(reader, "NETWORK")) != NETWORK_NONE;
+}
+
+int variable_network(struct reader *reader, const struct variable *variable, const char *value)
+{
+    switch (network(value)) {
+    case NETWORK_UNKNOWN:
+        return reader_refuse(reader, variable->name, value, "user, nat, passt, slirp, or N");
+    case NETWORK_NONE:
+        reader_give(reader, variable->option, variable->name, "none");
+        return 0;
+    case NETWORK_ALL_PORTS:
+        reader_warn(reader,
+                    "%s %s: the network is in user mode, where the ports %u and those of USER_PORTS lead into Windows; "
+                    "name there what the compose file publishes",
+                    variable->name, value, RDP_PORT);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* The card goes with the disks' profile: one of the two alone would need drivers, too. */
+int variable_adapter(struct reader *reader, const struct variable *variable, const char *value)
+{
+    const bool virtio = value && !strncasecmp(value, "virtio", 6);
+
+    if (!value || (virtio ? reader_wants_virtio(reader) : !strcasecmp(value, "e1000e") && !reader_wants_virtio(reader)))
+        return 0;
+    if (virtio)
+        reader_warn(reader,
+                    "%s %s: the card goes with the disks, so it is an Intel 82574L (e1000e), which Windows drives; for "
+                    "virtio bind a virtio-win disc at /drivers.iso and give DISK_TYPE=scsi",
+                    variable->name, value);
+    else if (reader_wants_virtio(reader))
+        reader_warn(reader, "%s %s: the card goes with the disks, so it is virtio; leave out DISK_TYPE for an e1000e",
+                    variable->name, value);
+    else
+        reader_warn(reader,
+                    "%s %s: there is no such card here, so it is an Intel 82574L (e1000e), which Windows drives",
+                    variable->name, value);
+    return 0;
+}
+
+/* Both 02:11:22:33:44:55 and 02-11-22-33-44-55 are usual. */
+int variable_mac(struct reader *reader, const struct variable *variable, const char *value)
+{
+    char *colons = value ? reader_text(reader, "%s", value) : NULL;
+
+    for (char *at = colons; at && *at; at++)
+        if (*at == '-')
+            *at = ':';
+    if (colons && reader_has_network(reader))
+        reader_give(reader, variable->option, variable->name, colons);
+    return 0;
+}
+
+/* A port for each of two protocols. */
+struct port_set {
+    uint8_t bits[2][65536 / 8];
+};
+
+static bool has_port(const struct port_set *set, bool udp, unsigned port)
+{
+    return set->bits[udp][port / 8] & 1U << port % 8;
+}
+
+static void add_port(struct port_set *set, bool udp, unsigned port)
+{
+    set->bits[udp][port / 8] |= (uint8_t)(1U << port % 8);
+}
+
+static bool parse_port(const char *text, char **end, unsigned *port)
+{
+    unsigned long number = strtoul(text, end, 10);
+
+    *port = (unsigned)number;
+    return isdigit((unsigned char)*text) && number >= 1 && number <= 65535;
+}
+
+/* PORT or FIRST-LAST, with /tcp or /udp. */
+struct port_range {
+    unsigned first, last;
+    bool udp;
+};
+
+static bool parse_range(const char *item, struct port_range *range)
+{
+    char *end;
+
+    if (!parse_port(item, &end, &range->first))
+        return false;
+    range->last = range->first;
+    if (*end == '-' && !parse_port(end + 1, &end, &range->last))
+        return false;
+    range->udp = !strcasecmp(end, "/udp");
+    return range->last >= range->first && (!*end || range->udp || !strcasecmp(end, "/tcp"));
+}
+
+/* Calls take() with each range of the variable's list; stops at the first that returns non-zero. */
+static int each_range(struct reader *reader, const char *name,
+                      int (*take)(void *opaque, const char *item, const struct port_range *range), void *opaque)
+{
+    const char *value = reader_value(reader, name);
+    char *list = value ? reader_text(reader, "%s", value) : NULL, *item;
+    int failed = 0;
+
+    while (failed == 0 && (item = strsep(&list, ", ;\t\n"))) {
+        struct port_range range;
+
+        if (!*item)
+            continue;
+        if (!parse_range(item, &range))
+            return reader_refuse(reader, name, item, "ports such as 22, 5000-5010 or 53/udp, separated by commas");
+        failed = take(opaque, item, &range);
+    }
+    return failed;
+}
+
+struct forwarding {
+    struct reader *reader;
+    struct port_set kept, forwarded; /* the container's own, and those that lead into the guest */
+    const char *name;
+    unsigned count;
+};
+
+static int keep_range(void *opaque, const char *item, const struct port_range *range)
+{
+    struct forwarding *forwarding = opaque;
+
+    (void)item;
+    for (unsigned port = range->first; port <= range->last; port++)
+        add_port(&forwarding->kept, range->udp, port);
+    return 0;
+}
+
+static int forward_range(void *opaque, const char *item, const struct port_range *range)
+{
+    struct forwarding *forwarding = opaque;
+    struct reader *reader = forwarding->reader;
+
+    for (unsigned port = range->first; port <= range->last; port++) {
+        if (has_port(&forwarding->forwarded, range->udp, port))
+            continue;
+        if (has_port(&forwarding->kept, range->udp, port)) {
+            reader_warn(reader, "%s %s: the container keeps port %u, so it does not lead into Windows; choose another",
+                        forwarding->name ? forwarding->name : "HOST_PORTS", item, port);
+            continue;
+        }
+        if (forwarding->count++ == CONFIG_FORWARDS)
+            return error_set(reader->error, EINVAL, "%s %s: more than %d ports with those before; leave some out",
+                             forwarding->name, item, CONFIG_FORWARDS);
+        add_port(&forwarding->forwarded, range->udp, port);
+        reader_give(reader, "forward", forwarding->name,
+                    reader_text(reader, "0.0.0.0:%u:%u%s", port, port, range->udp ? "/udp" : ""));
+    }
+    return 0;
+}
+
+/* Remote Desktop over TCP and UDP, then USER_PORTS; what the container serves itself, and HOST_PORTS, stay outside. */
+static int forward_all(struct forwarding *forwarding, const char *name)
+{
+    static const struct port_range remote_desktop[] = {{RDP_PORT, RDP_PORT, false}, {RDP_PORT, RDP_PORT, true}};
+    struct reader *reader = forwarding->reader;
+    int web = reader_has_web(reader) ? reader_port(reader, "WEB_PORT", 8006) : 0;
+    int vnc = reader_has_vnc(reader) ? reader_port(reader, "VNC_PORT", 5900) : 0, failed = MIN(web, MIN(vnc, 0));
+
+    if (failed == 0 && web)
+        add_port(&forwarding->kept, false, (unsigned)web);
+    if (failed == 0 && vnc)
+        add_port(&forwarding->kept, false, (unsigned)vnc);
+    if (failed == 0)
+        failed = each_range(reader, "HOST_PORTS", keep_range, forwarding);
+    for (size_t n = 0; n < ARRAY_SIZE(remote_desktop) && failed == 0; n++)
+        failed = forward_range(forwarding, n ? "3389/udp" : "3389", &remote_desktop[n]);
+    forwarding->name = name;
+    return failed < 0 ? failed : each_range(reader, name, forward_range, forwarding);
+}
+
+int variable_ports(struct reader *reader, const struct variable *variable, const char *value)
+{
+    struct forwarding *forwarding = reader_has_network(reader) ? calloc(1, sizeof *forwarding) : NULL;
+    int failed;
+
+    (void)value;
+    if (!forwarding) {
+        reader->no_memory |= reader_has_network(reader);
+        return 0;
+    }
+    forwarding->reader = reader;
+    failed = forward_all(forwarding, variable->name);
+    free(forwarding);
+    return failed;
+}
+
+/* Over the guest's network, so without one there is nothing to share by. */
+int variable_share(struct reader *reader, const struct variable *variable, const char *value)
+{
+    static const char *const others[] = {"shared2", "shared3", "data2", "data3"};
+    const int wanted = reader_switch(reader, "SAMBA", true), read_only = reader_switch(reader, "SAMBA_READONLY", false);
+    const char *root = reader->place->root, *path = reader_text(reader, "%s%s", root, variable->name);
+
+    (void)value;
+    if (wanted < 0 || read_only < 0)
+        return -EINVAL;
+    if (!reader_exists(path))
+        path = reader_text(reader, "%s/data", root);
+    if (!wanted || !reader_has_network(reader) || !reader_exists(path))
+        return 0;
+    reader_give(reader, variable->option, NULL, path);
+    if (read_only)
+        reader_give(reader, "share-readonly", "SAMBA_READONLY", "on");
+    for (size_t n = 0; n < ARRAY_SIZE(others); n++)
+        if (reader_exists(reader_text(reader, "%s/%s", root, others[n])))
+            reader_warn(reader, "/%s: one folder is shared with Windows, and this is not it; bind it below %s",
+                        others[n], path);
+    return 0;
+}
