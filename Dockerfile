@@ -23,5 +23,5 @@ EXPOSE 8006/tcp 3389/tcp 3389/udp
 VOLUME /storage
 # It presses the power button; what Windows may take for it is TIMEOUT, and the engine's own patience has to be longer.
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["/usr/bin/casement", "health"]
+HEALTHCHECK --interval=30s --timeout=30s --start-period=60s CMD ["/usr/bin/casement", "health"]
 ENTRYPOINT ["/usr/bin/casement", "container"]
