@@ -14,15 +14,7 @@ for folder in ("rig", "guest", "lib", "rehearsal"):
 import guest_image  # noqa: E402
 import machines  # noqa: E402
 from monitor import Casement  # noqa: E402
-from outer_death import OuterDeath  # noqa: E402
 from rig_session import Rig  # noqa: E402
-
-
-OUTER_DEATH = OuterDeath()
-
-
-def pytest_configure(config):
-    config.pluginmanager.register(OUTER_DEATH)
 
 
 def pytest_collection_modifyitems(items):
@@ -35,16 +27,14 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def rig():
     """
-    One machine with /dev/kvm for all tests. RIG_NAME: use the outer machine of that name, start it if need be, and leave
-    it running.
+    One machine with /dev/kvm for all tests of a process (tests/run starts two processes, each with files of its own).
+    RIG_NAME: use the outer machine of that name, start it if need be, and leave it running.
     """
     name = os.environ.get("RIG_NAME")
     os.environ.setdefault("RIG_FORWARDS", f"{machines.free_port()}:8006")  # for a browser on this host
     machine = machines.machine(name or f"pytest-{os.getpid()}", bound=not name)
     machine.start()
-    OUTER_DEATH.machine = machine
     yield Rig(machine)
-    OUTER_DEATH.machine = None
     if not name and isinstance(machine, machines.Outer):
         machine.remove()
 

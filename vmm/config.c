@@ -223,6 +223,19 @@ void config_show_mac(const struct config *config, char *text, size_t size)
         snprintf(text, size, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 }
 
+void config_show_forward(const struct config *config, char *text, size_t size)
+{
+    size_t used = 0;
+
+    for (unsigned n = 0; n < config->forward_count && used < size; n++) {
+        const struct net_forward *forward = &config->forwards[n];
+
+        used += (size_t)snprintf(text + used, size - used, "%s%s:%u:%u%s", n ? ";" : "",
+                                 forward->host_address[0] ? forward->host_address : "127.0.0.1", forward->host_port,
+                                 forward->guest_port, forward->udp ? "/udp" : "");
+    }
+}
+
 void config_show_uuid(const struct config *config, char *text, size_t size)
 {
     size_t used = 0;

@@ -22,7 +22,7 @@
 
 enum config_net { CONFIG_NET_USER, CONFIG_NET_NONE };
 enum config_card { CONFIG_CARD_VIRTIO, CONFIG_CARD_E1000E };
-enum config_profile { CONFIG_PROFILE_INBOX, CONFIG_PROFILE_VIRTIO };
+enum config_profile { CONFIG_PROFILE_INBOX, CONFIG_PROFILE_VIRTIO, CONFIG_PROFILE_SCSI, CONFIG_PROFILE_AHCI };
 enum config_action { CONFIG_RESET, CONFIG_STOP };
 enum config_full { CONFIG_FULL_PAUSE, CONFIG_FULL_REPORT };
 
@@ -51,6 +51,7 @@ struct config_windows {
     char *password_file, *domain_password_file, *key_file;
     char *oem, *answer_file, *drivers; /* NULL: none */
     enum config_profile profile;
+    bool profile_given; /* by the user */
     uint64_t disk_size; /* bytes */
     enum block_format disk_format;
     uint64_t connections;
@@ -136,6 +137,7 @@ int config_set_keyboard(struct config *config, const char *value, struct error *
 extern const char *const config_firmware_places[];
 
 /* The value in words, for `casement config`; empty while it is not known yet. */
+void config_show_forward(const struct config *config, char *text, size_t size);
 void config_show_mac(const struct config *config, char *text, size_t size);
 void config_show_uuid(const struct config *config, char *text, size_t size);
 

@@ -58,7 +58,7 @@ static int add_nvme(struct machine *m, unsigned n, const char *serial, struct er
                                   .slot = (int)(SLOT_FIRST_DISK + n)};
 
     snprintf(device.serial, sizeof device.serial, "%s", serial);
-    return nvme_create(&m->board, &device, error);
+    return nvme_create(&m->board, &device, &m->nvme_disks[n], error);
 }
 
 static void serial_of(const struct machine *m, unsigned n, char serial[SERIAL_SIZE])
@@ -176,7 +176,9 @@ bool disks_describe(const struct machine *m, unsigned n, struct machine_disk *di
 
 bool disks_driven(const struct machine *m, unsigned n)
 {
-    return n < m->disk_count && m->virtio_disks[n] && virtio_driven(m->virtio_disks[n]);
+    if (n >= m->disk_count)
+        return false;
+    return m->virtio_disks[n] ? virtio_driven(m->virtio_disks[n]) : m->nvme_disks[n] && nvme_driven(m->nvme_disks[n]);
 }
 
 static int add_disk(struct machine *m, unsigned n, struct error *error)

@@ -87,8 +87,7 @@ static size_t json_line(enum log_level level, const char *text, char *line, size
     used += (size_t)snprintf(line + used, size - used, ".%03ldZ\",\"level\":\"%s\",\"message\":\"",
                              now.tv_nsec / 1000000, names[level]);
     used += json_text(text, line + used);
-    memcpy(line + used, "\"}\n", 3);
-    return used + 3;
+    return used + (size_t)snprintf(line + used, size - used, "\"}\n");
 }
 
 static void write_line(enum log_level level, const char *format, va_list arguments)

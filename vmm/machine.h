@@ -88,6 +88,7 @@ struct machine {
     unsigned disk_count, ahci_drives, disk_port[CONFIG_DISKS]; /* of AHCI or USB */
     struct ahci *ahci;                                         /* NULL without a drive */
     struct virtio *virtio_disks[CONFIG_DISKS];                 /* NULL: behind another controller */
+    struct nvme *nvme_disks[CONFIG_DISKS];                     /* the same */
     struct acpi_options acpi;
     uint32_t apic_ids[KVM_MAX_VCPUS];
     /* Life: */
@@ -128,8 +129,8 @@ int disks_create(struct machine *machine, struct error *error);
 int disks_grow(struct machine *machine, const char *name, uint64_t size, struct error *error);
 /* The index-th disk for operators; false behind the last. Any thread. */
 bool disks_describe(const struct machine *machine, unsigned index, struct machine_disk *disk);
-/* Whether the guest's own driver, not just firmware's, drives the index-th disk by virtio_driven(); false for one
- * behind another controller. Any thread. */
+/* Whether the guest's own driver, not just firmware's, drives the index-th disk, by virtio_driven() or nvme_driven();
+ * false for one behind another controller. Any thread. */
 bool disks_driven(const struct machine *machine, unsigned index);
 /* Whether the machine has to wait for space on the host, and for whose; the text is empty when not. Any thread. */
 bool disks_full(const struct machine *machine, char *text, size_t size);

@@ -68,8 +68,9 @@ static const struct option options[] = {
     {.name = "net", .metavar = "user|none", .fallback = "user", CHOICE_OF(net, "user|none"), .help = "network: user mode (needs no privilege) or none"},
     {.name = "net-card", .metavar = "virtio|e1000e", .fallback = "virtio", .only = OPTIONS_RUN, CHOICE_OF(card, "virtio|e1000e"),
      .help = "what the network card is: virtio (fastest), or an Intel 82574L, which Windows drives with what is on its medium"},
-    {.name = "forward", .metavar = "[ADDRESS:]HOSTPORT:GUESTPORT[/udp]", .type = SPECIAL, .apply = config_add_forward, .repeats = true,
-     .help = "lead a port of the host (127.0.0.1 unless ADDRESS says) into the guest"},
+    {.name = "forward", .metavar = "[ADDRESS:]HOSTPORT:GUESTPORT[/udp]", .type = SPECIAL, .apply = config_add_forward, .derived = "for remote desktop",
+     .show = config_show_forward, .repeats = true,
+     .help = "lead a port of the host (127.0.0.1 unless ADDRESS says) into the guest; `windows` leads 3389 to remote desktop unless one is given"},
     {.name = "mac", .metavar = "ADDRESS", .type = SPECIAL, .apply = config_set_mac, .derived = "from the UUID", .show = config_show_mac,
      .help = "address of the network card; without it derived from the UUID"},
     {.name = "share", .metavar = "FOLDER", .type = TEXT, AT(share),
@@ -123,8 +124,8 @@ static const struct option options[] = {
     {.name = "oem", .metavar = "FOLDER", WISH(oem), .help = "folder to be copied to C:\\OEM; its install.bat is run at the first logon"},
     {.name = "answer-file", .metavar = "FILE", WISH(answer_file), .help = "your own answer file for Setup, used as it is instead of one made from these options"},
     {.name = "drivers", .metavar = "FOLDER|ISO", WISH(drivers), .help = "drivers for Setup and Windows: a folder, or a virtio-win disc image"},
-    {.name = "profile", .metavar = "inbox|virtio", .fallback = "inbox", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.profile, "inbox|virtio"),
-     .help = "system disk and network card: NVMe and Intel 82574L, which Windows has drivers for, or virtio (fastest), for which it needs --drivers"},
+    {.name = "profile", .metavar = "inbox|virtio|scsi|ahci", .fallback = "inbox", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.profile, "inbox|virtio|scsi|ahci"),
+     .help = "system disk and network card: NVMe and Intel 82574L, which Windows has drivers for, virtio (fastest), for which it needs --drivers, virtio SCSI with the same card, or AHCI with an 82574L; an installed Windows changes in two starts, when it has shown that it drives such disks"},
     {.name = "disk-size", .metavar = "SIZE", .fallback = "64G", .type = SIZE, .only = OPTIONS_WINDOWS, AT(windows.disk_size), .least = 256 * MiB, .most = 64 * 1024 * GiB,
      .help = "size of the system disk, when it is made"},
     {.name = "disk-format", .metavar = "raw|qcow2", .fallback = "raw", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.disk_format, "raw|qcow2"), .help = "format of the system disk, when it is made"},
@@ -180,7 +181,8 @@ static const struct given *last_given(const struct option *option)
 bool options_given(const char *name)
 {
     for (size_t n = 0; n < given_count; n++)
-        if (!strcmp(given[n].option->name, name) && given[n].source != defaults)
+        if (!strcmp(given[n].option->name, name) &&
+            (given[n].source == environment || given[n].source == command_line))
             return true;
     return false;
 }
@@ -539,7 +541,7 @@ static void print_derived(const struct config *config, const struct option *opti
     } else if (option->show) {
         option->show(config, shown, sizeof shown);
         text = shown;
-        source = *shown ? option->derived : "made by the first run";
+        source = *shown ? option->derived : option->repeats ? source : "made by the first run";
     }
     fprintf(to, "%s = %s (%s)\n", option->name, text ? text : "", source);
 }

@@ -16,7 +16,7 @@ enum options_command { OPTIONS_RUN = 1, OPTIONS_WINDOWS = 2 };
  */
 int options_parse(struct config *config, enum options_command command, int count, char **arguments,
                   struct error *error);
-/* Whether the user said it, in the environment or among the arguments. After options_parse(). */
+/* Whether the user said it by this name, in the environment or among the arguments. After options_parse(). */
 bool options_given(const char *name);
 /*
  * The same with values that go by other names than CASEMENT_...: they come after the defaults and before the

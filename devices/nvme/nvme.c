@@ -321,7 +321,7 @@ static int check_options(const struct nvme_options *options, struct error *error
     return 0;
 }
 
-int nvme_create(struct board *board, const struct nvme_options *options, struct error *error)
+int nvme_create(struct board *board, const struct nvme_options *options, struct nvme **result, struct error *error)
 {
     static const struct device_ops ops = {.reset = reset, .destroy = destroy};
     int failed = check_options(options, error);
@@ -350,5 +350,19 @@ int nvme_create(struct board *board, const struct nvme_options *options, struct 
     }
     block_on_resize(nvme->block, resized, nvme);
     board_add(board, &nvme->device);
+    if (result)
+        *result = nvme;
     return 0;
+}
+
+bool nvme_driven(struct nvme *nvme)
+{
+    bool driven = false;
+
+    pthread_mutex_lock(&nvme->lock);
+    if ((nvme->state.csts & (CSTS_READY | CSTS_FATAL)) == CSTS_READY)
+        for (unsigned n = 1; n <= nvme->queues && !driven; n++)
+            driven = nvme->state.cq[n].size && nvme->state.cq[n].interrupts;
+    pthread_mutex_unlock(&nvme->lock);
+    return driven;
 }

@@ -27,8 +27,17 @@ struct nvme_options {
  */
 uint64_t nvme_firmware_id(const char *serial);
 
-/* Makes the controller with a thread of its own and puts it on the board, which resets and frees it. 0, or -errno with
- * a text. Before the guest runs. */
-int nvme_create(struct board *board, const struct nvme_options *options, struct error *error);
+struct nvme;
+/*
+ * Makes the controller with a thread of its own and puts it on the board, which resets and frees it. *nvme, unless nvme
+ * is NULL, is for nvme_driven(), and valid as long as the board. 0, or -errno with a text. Before the guest runs.
+ */
+int nvme_create(struct board *board, const struct nvme_options *options, struct nvme **nvme, struct error *error);
+/*
+ * Does an operating system's driver drive the controller now, not just firmware's? Firmware (OVMF) asks its queues
+ * whether they have something, and has no interrupts; Windows' and Linux's drivers have them. None does from a reset
+ * on, and while the controller has failed. Any thread.
+ */
+bool nvme_driven(struct nvme *nvme);
 
 #endif

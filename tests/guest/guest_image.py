@@ -17,6 +17,7 @@ TREE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TREE / "tests/rig"))
 import cpio  # noqa: E402
 from debian_kernel import find_kernel, module_bytes  # noqa: E402
+from locks import Locked  # noqa: E402
 
 HERE = TREE / "tests/guest"
 BUILD = TREE / "build/guest"
@@ -35,7 +36,8 @@ NOT_BY_ALIAS = {"bochs", "virtio_gpu", "lpc_ich", "i2c_i801"}
 
 
 def kernel():
-    return find_kernel(TREE / "build")
+    with Locked(TREE / "build/rig/lock"):
+        return find_kernel(TREE / "build")
 
 
 def initrd(out, script=None, layers=(), files=None):
@@ -110,7 +112,11 @@ def _image_end(program):
 
 def layer(name, fill):
     """The archive of a layer; its note says what it was made from."""
-    BUILD.mkdir(parents=True, exist_ok=True)
+    with Locked(BUILD / f"{name}.lock"):
+        return _layer(name, fill)
+
+
+def _layer(name, fill):
     archive, note = BUILD / f"{name}.cpio", BUILD / f"{name}.made-from"
     if archive.exists() and note.exists() and _unchanged(json.loads(note.read_text())):
         return archive

@@ -4,7 +4,8 @@
  *     answer-disc MEDIUM OUT [NAME=VALUE...]
  *
  * OUT is the disc's image, or a folder that is there already, which gets Autounattend.xml, SetupComplete.cmd and
- * command.txt. Names: those of struct answers with a text; disk (a number), tpm, virtio, no_autologon (any value); oem
+ * command.txt. Names: those of struct answers with a text; disk, memory, disk_size (numbers), tpm, secure_boot, virtio,
+ * no_autologon (any value); oem
  * and drivers (folders, brought to C:\OEM and to $WinPEDriver$); answer_file (used instead of the one that is made).
  */
 #include <fcntl.h>
@@ -30,6 +31,19 @@ static _Noreturn void fail(const struct error *error)
     exit(2);
 }
 
+static bool read_number(struct answers *answers, const char *name, uint64_t value)
+{
+    if (strcmp(name, "disk") == 0)
+        answers->disk = (unsigned)value;
+    else if (strcmp(name, "memory") == 0)
+        answers->memory = value;
+    else if (strcmp(name, "disk_size") == 0)
+        answers->disk_size = value;
+    else
+        return false;
+    return true;
+}
+
 static void read_wish(struct wanted *wanted, char *word)
 {
     struct answers *answers = &wanted->answers;
@@ -53,6 +67,7 @@ static void read_wish(struct wanted *wanted, char *word)
         {"drivers", &wanted->drivers, NULL},
         {"answer_file", &wanted->answer_file, NULL},
         {"tpm", NULL, &answers->tpm},
+        {"secure_boot", NULL, &answers->secure_boot},
         {"virtio", NULL, &answers->virtio},
         {"no_autologon", NULL, &answers->no_autologon},
     };
@@ -61,10 +76,8 @@ static void read_wish(struct wanted *wanted, char *word)
 
     if (value)
         *value++ = 0;
-    if (value && strcmp(word, "disk") == 0) {
-        answers->disk = (unsigned)strtoul(value, NULL, 10);
+    if (value && read_number(answers, word, strtoull(value, NULL, 10)))
         return;
-    }
     for (size_t n = 0; value && n < sizeof names / sizeof names[0]; n++) {
         if (strcmp(names[n].name, word) != 0)
             continue;

@@ -1,8 +1,10 @@
 /* The words that cmd.exe knows itself, and what it does with a line that begins with none (see batch.h). */
 #include <ctype.h>
+#include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "batch.h"
 
@@ -163,13 +165,40 @@ static void start(struct batch *batch, const char *rest, FILE *out)
     run_simple(batch, take_word(batch, rest, title), out);
 }
 
+static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk)
+{
+    (void)info;
+    (void)type;
+    (void)walk;
+    return remove(path);
+}
+
 static void remove_folder(struct batch *batch, const char *rest, FILE *out)
 {
-    (void)out;
-    if (strncasecmp(rest, "/s /q ", 6) != 0)
-        refuse("line %u: rd without /s /q", batch->at);
-    if (!batch->only_checks)
-        note("rd", rest + 6);
+    char name[LINE_SIZE], host[2048];
+
+    if (strncasecmp(rest, "/s /q ", 6) != 0 || *take_word(batch, rest + 6, name) || !*name)
+        refuse("line %u: rd: not /s /q FOLDER", batch->at);
+    if (batch->only_checks)
+        return;
+    if (!find_path(batch, name, host, sizeof host))
+        fputs("The system cannot find the file specified.\n", out);
+    else if (nftw(host, remove_one, 16, FTW_DEPTH | FTW_PHYS) < 0)
+        refuse("line %u: rd: %s cannot be removed", batch->at, name);
+}
+
+static void delete_file(struct batch *batch, const char *rest, FILE *out)
+{
+    char name[LINE_SIZE], host[2048];
+
+    if (strncasecmp(rest, "/f /q ", 6) != 0 || *take_word(batch, rest + 6, name) || !*name || strpbrk(name, "*?"))
+        refuse("line %u: del: not /f /q FILE", batch->at);
+    if (batch->only_checks)
+        return;
+    if (!find_path(batch, name, host, sizeof host))
+        fprintf(out, "Could Not Find %s\n", name);
+    else if (unlink(host) < 0)
+        refuse("line %u: del: %s cannot be removed", batch->at, name);
 }
 
 static void shell(struct batch *batch, const char *rest, FILE *out)
@@ -183,10 +212,10 @@ void run_simple(struct batch *batch, const char *text, FILE *out)
     static const struct {
         const char *name;
         void (*run)(struct batch *batch, const char *rest, FILE *out);
-    } words[] = {{"echo", echo},        {"set", set},      {"goto", go_to},
-                 {"call", call},        {"exit", leave},   {"setlocal", set_local},
-                 {"cd", change_folder}, {"start", start},  {"rd", remove_folder},
-                 {"cmd", shell},        {"cmd.exe", shell}};
+    } words[] = {{"echo", echo},        {"set", set},     {"goto", go_to},
+                 {"call", call},        {"exit", leave},  {"setlocal", set_local},
+                 {"cd", change_folder}, {"start", start}, {"rd", remove_folder},
+                 {"del", delete_file},  {"cmd", shell},   {"cmd.exe", shell}};
     char name[LINE_SIZE];
     const char *rest = take_word(batch, text, name);
 

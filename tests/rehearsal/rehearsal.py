@@ -13,12 +13,13 @@ TREE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TREE / "tests/guest"))
 sys.path.insert(0, str(TREE / "tests/rig"))
 import guest_image  # noqa: E402
+from locks import Locked  # noqa: E402
 
 HERE = TREE / "tests/rehearsal"
 BUILD = TREE / "build/rehearsal"
 BOOT_MODULES = ["nvme", "ahci", "sd_mod", "virtio_pci", "virtio_blk", "fuse"]
 SETUP_MODULES = [*BOOT_MODULES, "sr_mod", "udf", "isofs", "vfat", "nls_cp437", "nls_ascii", "nls_utf8", "efivarfs", "tpm_crb", "tpm_tis"]
-INSTALLED_MODULES = [*BOOT_MODULES, "e1000e", "virtio_net", "evdev", "button", "af_packet"]
+INSTALLED_MODULES = [*BOOT_MODULES, "sr_mod", "isofs", "vfat", "nls_cp437", "nls_ascii", "nls_utf8", "e1000e", "virtio_net", "evdev", "button", "af_packet"]
 SETUP_TOOLS = ["wimlib-imagex", "mkntfs", "ntfs-3g", "sfdisk", "efibootmgr", "mkfs.vfat"]
 APPEND = "console=ttyS0 quiet"
 
@@ -40,8 +41,12 @@ LANGUAGE = "en-US"
 
 def medium(folder, system):
     """A medium of that system (a name of SYSTEMS) in the folder; its path. Media are kept in build/rehearsal."""
+    with Locked(BUILD / "lock"):
+        return _medium(folder, system)
+
+
+def _medium(folder, system):
     kept, note = BUILD / f"{system}.iso", BUILD / f"{system}.made-from"
-    BUILD.mkdir(parents=True, exist_ok=True)
     sources = _sources()
     if not kept.exists() or not note.exists() or json.loads(note.read_text()) != sources:
         note.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import json
 import re
 import signal
 
+import drivers
 import pytest
 import rehearsal
 
@@ -28,6 +29,16 @@ class Journey:
 
     def read(self):
         return json.loads(self.rig.shell(f"cat {self.state}/journey.json").stdout)
+
+    def write(self, journey):
+        self.rig.shell(f"cat >{self.state}/journey.json <<'END'\n{json.dumps(journey)}\nEND")
+
+    def installs(self, *options):
+        """Starts it, sees it through to the desktop, and stops it."""
+        machine = self.start(*options)
+        install(machine)
+        stop(machine)
+        return machine
 
     def digest(self):
         return self.rig.shell(f"sha256sum <{self.state}/data.img", seconds=600).stdout.split()[0]
@@ -99,6 +110,81 @@ def test_from_a_medium_to_a_desktop(journey, rig):
     stop(machine)
     assert not re.search("Press any key|windowsPE", machine.serial)
     assert one.read() == found
+
+
+def test_virtio_from_the_start(journey, rig, folder):
+    one = journey("11", "--drivers", drivers.folder(folder))
+    machine = one.start("--profile", "virtio")
+    installs, _ = install(machine)
+    assert "disk=0 (vda)" in installs, installs
+    wait(machine, "REHEARSAL-DESKTOP")
+    assert answers_remote_desktop(rig)[5:6] == ["d0"]
+    stop(machine)
+    # No disk before its driver was found on the answer disc, and no driver found twice.
+    assert re.findall(r"REHEARSAL-(DRIVER|DISKS) *([\w ]*)", machine.serial) == [
+        ("DRIVER", "viostor"), ("DRIVER", "netkvm"), ("DISKS", "vda")]
+    assert re.search(r"REHEARSAL-ADDRESS eth0 10\.0\.2\.", machine.serial), machine.serial
+    assert (one.read()["step"], one.read()["profile"]) == ("installed", "virtio")
+    # Asked for nothing, it stays what it is.
+    machine = one.start()
+    wait(machine, "REHEARSAL-DESKTOP")
+    stop(machine)
+    assert one.read()["profile"] == "virtio"
+
+
+def said(machine):
+    return machine.log.read_text()
+
+
+def change_profile(one, to, *options):
+    """Two starts that were asked for the other profile: a small disk there first, then the system disk."""
+    was = one.read()["profile"]
+    machine = one.start("--profile", to, *options)
+    wait(machine, "REHEARSAL-BOUND")
+    wait(machine, "REHEARSAL-DESKTOP")
+    stop(machine)
+    assert f"keeps {was} for this start" in said(machine) and "the next start moves the system disk there" in said(machine)
+    assert (one.read()["profile"], one.read()["tried"]) == (was, to)
+    machine = one.start("--profile", to)
+    wait(machine, "REHEARSAL-DESKTOP")
+    stop(machine)
+    assert f"Windows has started from profile {to}" in said(machine), said(machine)
+    assert (one.read()["profile"], one.read()["tried"]) == (to, "")
+    machine = one.start("--profile", to)
+    wait(machine, "REHEARSAL-DESKTOP")
+    stop(machine)
+    assert "profile" not in said(machine), said(machine)
+
+
+@pytest.mark.long
+def test_another_profile_and_back(journey, folder):
+    one = journey("11")
+    one.installs()
+    change_profile(one, "virtio", "--drivers", drivers.disc(folder))
+    # Windows keeps NVMe among what it starts with only as long as it does.
+    change_profile(one, "inbox")
+
+
+@pytest.mark.long
+def test_no_other_profile_without_its_driver(journey, folder):
+    one = journey("11")
+    one.installs()
+    before = one.read()
+    for _ in range(2):
+        machine = one.start("--profile", "virtio")
+        wait(machine, "REHEARSAL-UNKNOWN device")
+        stop(machine)
+        assert "add --drivers" in said(machine) and one.read() == before
+    # Somebody who says that the driver is there, which it is not, has lost nothing.
+    one.write({**before, "tried": "virtio"})
+    machine = one.start("--profile", "virtio")
+    machine.wait_serial("REHEARSAL-FAILED: .*INACCESSIBLE_BOOT_DEVICE", STEP_SECONDS)
+    machine.ctl("stop")
+    machine.wait_end(300)
+    assert "has not started from profile virtio" in said(machine) and one.read() == before
+    machine = one.start()
+    wait(machine, "REHEARSAL-DESKTOP")
+    stop(machine)
 
 
 @pytest.mark.long

@@ -87,12 +87,14 @@ def test_what_setup_is_told_passes(setting, system, wishes):
     plan = made.judged()
     index, edition = EXPECTED[system]
     assert f"IMAGE={index}\n" in plan and f"EDITION='{edition}'\n" in plan and "REMOTE_DESKTOP='1'\n" in plan
-    assert "PARTITIONS='EFI 128 FAT32 System\nMSR 128 - -\nPrimary - NTFS Windows\n'" in plan
+    assert "PARTITIONS='EFI 260 FAT32 System\nMSR 128 - -\nPrimary - NTFS Windows\n'" in plan
     made.run_script(SETUP_COMPLETE, check=True)
 
 
 REFUSED = {
     "another language": ("<UILanguage>en-US", "<UILanguage>de-DE", "language page"),
+    "another language of the new system": ("(oobeSystem.*?<UILanguage>)en-US", r"\1de-DE", "language page"),
+    "no formats of the new system": ("(oobeSystem.*?)<UserLocale>en-US</UserLocale>", r"\1", "UserLocale is missing"),
     "no licence accepted": ("<AcceptEula>true", "<AcceptEula>false", "AcceptEula"),
     "no word of the licence": ("<AcceptEula>.*?</AcceptEula>", "", "AcceptEula is missing"),
     "an empty key": ("<Key>VK7JG.*?</Key>", "<Key></Key>", "ProductKey/Key"),
@@ -108,6 +110,7 @@ REFUSED = {
     "an unknown component": ("Microsoft-Windows-LUA-Settings", "Microsoft-Windows-Wishes", "Microsoft-Windows-Wishes"),
     "a setting in another pass": ('pass="offlineServicing"', 'pass="auditUser"', "auditUser"),
     "another architecture": ('processorArchitecture="amd64"', 'processorArchitecture="x86"', "processorArchitecture"),
+    "a user with a percent sign": ("<Name>Docker</Name>", "<Name>50%</Name>", "Name"),
     "no list": ('wcm:action="add"', "", "wcm:action"),
     "the same twice": ("(<AcceptEula>true</AcceptEula>)", r"\1\1", "twice"),
     "a broken order": ("<Order>2</Order>", "<Order>1</Order>", "Order"),
@@ -131,11 +134,20 @@ def test_what_is_wrong_is_refused(pro, case):
 
 
 def test_a_machine_that_windows_11_takes_needs_no_waivers(setting):
-    made = setting("11", ["tpm=1"])
+    made = setting("11", ["tpm=1", "secure_boot=1", f"memory={4 << 30}", f"disk_size={64 << 30}"])
     made.judged(["en-US", "4000", "tpm", "secure-boot", "65536"])
+    assert "BypassSecureBootCheck" in made.judged(["en-US", "4000", "tpm", "65536"], status=1)
     assert "BypassTPMCheck" in made.judged(["en-US", "4000", "secure-boot", "65536"], status=1)
     assert "BypassRAMCheck" in made.judged(["en-US", "2048", "tpm", "secure-boot", "65536"], status=1)
     assert "BypassStorageCheck" in made.judged(["en-US", "4000", "tpm", "secure-boot", "32768"], status=1)
+
+
+@pytest.mark.parametrize("wishes,machine", [
+    (["tpm=1"], ["en-US", "1024", "tpm", "2048"]),
+    (["tpm=1", "secure_boot=1", f"memory={4 << 30}"], ["en-US", "4000", "tpm", "secure-boot", "2048"]),
+    ([f"memory={4 << 30}", f"disk_size={64 << 30}"], ["en-US", "4000", "65536"])])
+def test_what_a_machine_lacks_is_waived(setting, wishes, machine):
+    setting("11", wishes).judged(machine)
 
 
 def test_an_evaluation_takes_no_key(setting):
@@ -157,19 +169,28 @@ def test_the_script_reports_when_the_user_is_there(setting):
     with_registry(made)
     (made.folder / "OEM").mkdir()
     (made.folder / "OEM/install.bat").write_text("")
+    secret = [made.folder / "Windows" / name for name in ("ConfigSetRoot/Autounattend.xml", "Panther/unattend.xml",
+                                                          "Panther/unattend-original.xml")]
+    for path in secret:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("password")
     made.run_script(SETUP_COMPLETE)
+    assert not secret[0].parent.exists() and secret[1].exists()
     assert not (made.folder / "com1").exists() and (made.script.parent / "system.complete").exists()
     said = made.run_script(f"cmd.exe /d /c {SETUP_COMPLETE} logon")
+    assert not any(path.exists() for path in secret)
     assert said == "REHEARSAL-RAN install.bat: C:\\OEM\nREHEARSAL-RAN command: echo 100% > C:\\x.txt & ver\n"
     assert re.fullmatch(rb"CASEMENT-INSTALLED build=26200\.6584 edition=Professional time=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d\r\n",
                         (made.folder / "com1").read_bytes())
 
 
 @pytest.mark.parametrize("old,new,says", [
-    ("net accounts", "net acounts", "net: not accounts"),
+    ("net accounts", "net acounts", "net: neither accounts"),
     ("powercfg /hibernate", "powercgf /hibernate", "powercgf is no command"),
     ("goto logon", "goto logout", "no label logout"),
     ("call :user", "call :usr", "no label usr"),
+    ("rd /s /q \"%SystemRoot%", "rd \"%SystemRoot%", "rd: not /s"),
+    ("del /f /q", "del /q", "del: not /f"),
     ("\r\n", "\n", "CR LF"),
     ("echo started", "echo gestört", "not ASCII"),
     ("/t REG_DWORD /d 1 /f", "/t REG_DWORD /d one /f", "one is no REG_DWORD"),

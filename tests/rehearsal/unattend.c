@@ -119,7 +119,8 @@ static void check_languages(const struct document *answers, const struct machine
     static const char *const displayed[] = {
         "windowsPE/Microsoft-Windows-International-Core-WinPE/SetupUILanguage/UILanguage",
         "windowsPE/Microsoft-Windows-International-Core-WinPE/UILanguage",
-        "specialize/Microsoft-Windows-International-Core/UILanguage"};
+        "specialize/Microsoft-Windows-International-Core/UILanguage",
+        "oobeSystem/Microsoft-Windows-International-Core/UILanguage"};
 
     for (size_t n = 0; n < sizeof displayed / sizeof displayed[0]; n++) {
         const char *language = text_of(answers, "%s", displayed[n]);

@@ -104,6 +104,13 @@ static const struct setting {
     {JOIN, "Identification/Credentials/Password", "$255"},
     {JOIN, "Identification/Credentials/Username", "$255"},
 #undef JOIN
+#define CORE "oobeSystem", "Microsoft-Windows-International-Core"
+    {CORE, "InputLocale", "@keyboards"},
+    {CORE, "SystemLocale", "@locale"},
+    {CORE, "UILanguage", "@locale"},
+    {CORE, "UILanguageFallback", "@locale"},
+    {CORE, "UserLocale", "@locale"},
+#undef CORE
     {"oobeSystem", "Microsoft-Windows-SecureStartup-FilterDriver", "PreventDeviceEncryption", "=true|false"},
     {"oobeSystem", "Microsoft-Windows-EnhancedStorage-Adm", "TCGSecurityActivationDisabled", "=0|1"},
 #define SHELL "oobeSystem", "Microsoft-Windows-Shell-Setup"
@@ -151,6 +158,10 @@ static const char *const asked[] = {
     "windowsPE/Microsoft-Windows-Setup/ImageInstall/OSImage/InstallTo/DiskID",
     "windowsPE/Microsoft-Windows-Setup/ImageInstall/OSImage/InstallTo/PartitionID",
     "windowsPE/Microsoft-Windows-Setup/UserData/AcceptEula",
+    "oobeSystem/Microsoft-Windows-International-Core/InputLocale",
+    "oobeSystem/Microsoft-Windows-International-Core/SystemLocale",
+    "oobeSystem/Microsoft-Windows-International-Core/UILanguage",
+    "oobeSystem/Microsoft-Windows-International-Core/UserLocale",
     "oobeSystem/Microsoft-Windows-Shell-Setup/OOBE/HideEULAPage",
     "oobeSystem/Microsoft-Windows-Shell-Setup/OOBE/HideOnlineAccountScreens",
     "oobeSystem/Microsoft-Windows-Shell-Setup/OOBE/ProtectYourPC",

@@ -23,6 +23,7 @@ import agent
 import cpio
 import jobs
 from debian_kernel import find_kernel, module_bytes
+from locks import Locked
 
 TREE = Path(__file__).resolve().parents[2]
 HERE = TREE / "tests/rig"
@@ -169,9 +170,6 @@ class Host:
     def launch(self, command, seconds=None, cwd=None, env=None, on_output=None):
         return HostRun(command, on_output, cwd or os.getcwd(), environment(env), seconds)
 
-    def answers(self):
-        return True
-
     def console(self):
         return ""
 
@@ -193,10 +191,10 @@ class Outer:
     def start(self):
         OUT.mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _locked(self.folder / "lock"):
+        with Locked(self.folder / "lock"):
             if self._alive():
                 return
-            with _locked(BUILD / "lock"):
+            with Locked(BUILD / "lock"):
                 kernel = find_kernel(TREE / "build")
                 base, shim = _boot_archive(kernel), _shim()
             state = {"port": free_port(), "key": secrets.token_hex(16)}
@@ -216,19 +214,12 @@ class Outer:
                                     "env": environment(env), "seconds": seconds})
         return OuterRun(connection, on_output)
 
-    def answers(self, seconds=60):
-        """Whether it still runs commands; not so when its kernel is gone, or its processors sleep for ever."""
-        try:
-            return self.launch(["true"], seconds=seconds).wait(seconds) == 0
-        except (OSError, RigError):
-            return False
-
     def console(self):
         """What the outer machine's kernel and the emulator said."""
         return "".join(_text(self.folder / name) for name in ("emulator.log", "console.log"))
 
     def stop(self):
-        with _locked(self.folder / "lock"):
+        with Locked(self.folder / "lock"):
             state = self._alive()
             if not state:
                 return
@@ -353,18 +344,6 @@ def _shim():
                         "-o", fresh, source, "-ldl", "-pthread"], check=True)
         fresh.rename(shim)
     return shim
-
-
-class _locked:
-    def __init__(self, path):
-        self._path = path
-
-    def __enter__(self):
-        self._file = open(self._path, "w")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-
-    def __exit__(self, *unused):
-        self._file.close()
 
 
 def _end_with_parent():

@@ -1,6 +1,5 @@
 """The rig itself: exit status, streams, limits, and the tree as it is."""
 import os
-import re
 import subprocess
 import sys
 
@@ -99,17 +98,3 @@ def test_command_line_shows_logs_at_the_limit(rig, folder):
                           f"echo last words >{log}; sleep 100"], capture_output=True, text=True, check=False)
     assert run.returncode == 124
     assert "not ended after 2 seconds" in run.stderr and "last words" in run.stderr
-
-
-@pytest.mark.skipif(machines.host_has_kvm(), reason="there is no outer machine that could die")
-def test_a_test_under_which_the_outer_machine_dies_is_run_again(tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name not in ("RIG_NAME", "RIG_FORWARDS", "TEST_COUNTS")}
-    run = subprocess.run([sys.executable, "-B", "-m", "pytest", "-v", "-c", "tests/pytest.ini", "--rootdir", ".",
-                          "tests/rig/death_probe.py"], cwd=machines.TREE, capture_output=True, text=True,
-                         env=environment | {"DEATH_PROBE": str(tmp_path / "died")})
-    assert run.returncode == 1
-    results = dict(re.findall(r"::(\w+) (PASSED|FAILED|ERROR)", run.stdout))
-    assert results == {"test_before": "PASSED", "test_death": "PASSED", "test_behind": "PASSED", "test_failure": "FAILED"}, run.stdout
-    assert "a fresh one ran again: tests/rig/death_probe.py::test_death" in run.stdout
-    assert "sysrq triggered crash" in run.stdout
-    assert run.stdout.count("a fresh one ran again") == 1

@@ -41,7 +41,7 @@ def test_a_guest_reads_and_writes_the_folder_and_nothing_else(linux, rig):
     shared = f"{home}/shared"
     rig.shell(f"mkdir {shared}; echo secret >{home}/secret; ln -s ../secret {shared}/link; "
               f"head -c 2000000 /dev/urandom >{shared}/down.bin")
-    machine = linux(CLIENT, "--share", shared, "--net-card", "e1000e")
+    machine = linux(CLIENT, "--share", shared, "--net-card", "e1000e", "--state", f"{home}/state")
     machine.wait_serial("CLIENT-DONE", 300)
     stolen = re.findall(r"STOLEN (\d+) (\d+)", machine.serial)
     assert stolen == [("4", "0")], stolen
@@ -54,12 +54,13 @@ def test_a_guest_reads_and_writes_the_folder_and_nothing_else(linux, rig):
 
 
 def test_a_folder_for_reading_stays_as_it_is(linux, rig):
-    shared = rig.shell("mktemp -d /tmp/share.XXXXXX").stdout.strip()
-    rig.shell(f"echo kept >{shared}/kept")
+    home = rig.shell("mktemp -d /tmp/share.XXXXXX").stdout.strip()
+    shared = f"{home}/shared"
+    rig.shell(f"mkdir {shared}; echo kept >{shared}/kept")
     script = LEASE + "echo new >new; export HOME=/tmp\n" \
         "printf '%s\\n' 'open http://10.0.2.4/' 'put new' 'delete kept' quit | cadaver 2>&1; wget -q -O - http://10.0.2.4/kept\n"
-    machine = linux(script, "--share", shared, "--share-readonly")
+    machine = linux(script, "--share", shared, "--share-readonly", "--state", f"{home}/state")
     machine.wait_serial("^kept", 300)
     assert machine.guest_status() == 0
     assert rig.shell(f"cat {shared}/*").stdout == "kept\n"
-    rig.shell(f"rm -rf {shared}")
+    rig.shell(f"rm -rf {home}")

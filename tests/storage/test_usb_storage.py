@@ -56,6 +56,16 @@ def test_a_disc_comes_and_goes(linux, folder):
 
 
 @pytest.mark.long
+def test_a_disc_of_a_dvds_size_reads_back(linux, rig, image):
+    path = image(4400)
+    rig.shell(f"for n in 0 1100 2200 3300 4399; do head -c 1048576 /dev/urandom | dd of={path} bs=1M seek=$n conv=notrunc status=none; done")
+    checksum = rig.shell(f"md5sum <{path}", seconds=600).stdout.split()[0]
+    machine = linux("await /dev/sr0; dd if=/dev/sr0 bs=256k | md5sum\n", "--cdrom", f"{path},bus=usb")
+    machine.wait_serial(checksum, 3000)
+    assert machine.guest_status() == 0
+
+
+@pytest.mark.long
 def test_firmware_starts_a_disk(casement, initrd, folder):
     disk = guest_image.boot_disk(folder / "disk", initrd(LOAD + "await /dev/sda; echo STARTED-FROM-USB"), "console=ttyS0 quiet")
     machine = casement("--memory", "512M", "--disk", f"{disk},bus=usb,readonly")

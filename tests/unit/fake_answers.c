@@ -1,6 +1,7 @@
 /* See fake_answers.h. */
 #include <stdio.h>
 
+#include "casement/bytes.h"
 #include "fake_answers.h"
 
 #define CLIENT_IMAGE(system, build, edition, evaluation, key) \
@@ -56,6 +57,8 @@ const struct answers fake_wishes[FAKE_WISHES] = {
      .time_zone = "W. Europe Standard Time",
      .has_share = true,
      .has_oem = true,
+     .memory = 4 * GiB,
+     .disk_size = 64 * GiB - 512,
      .disk = 1},
     {.no_autologon = true,
      .domain = "example.com",
@@ -66,6 +69,9 @@ const struct answers fake_wishes[FAKE_WISHES] = {
      .keyboard = "fr-CH",
      .has_share = true,
      .tpm = true,
+     .secure_boot = true,
+     .memory = 4 * GiB - 1,
+     .disk_size = 64 * GiB,
      .virtio = true},
 };
 

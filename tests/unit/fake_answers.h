@@ -20,7 +20,7 @@ extern const struct fake_target fake_targets[FAKE_TARGETS];
 /* Windows 11 Professional among them. */
 #define FAKE_PROFESSIONAL 11
 
-/* None; those of a machine in a workgroup; those of one in a domain with a TPM. */
+/* None; those of a machine in a workgroup; those of one in a domain with a TPM and little memory. */
 #define FAKE_WISHES 3
 extern const struct answers fake_wishes[FAKE_WISHES];
 #define FAKE_KEY "BCDFG-HJKMP-QRTVW-XY234-6789N"

@@ -17,6 +17,7 @@ const struct journey fake_journey = {.step = JOURNEY_INSTALLING,
                                      .edition = "Professional",
                                      .language = "de-DE",
                                      .profile = "11",
+                                     .tried = "12",
                                      .build = 4294967295U,
                                      .installed_at = "2025-01-02T03:04:05Z",
                                      .report = "a line\nand another\\"};
@@ -33,6 +34,7 @@ void fake_journey_same(const struct journey *a, const struct journey *b)
     assert_string_equal(a->edition, b->edition);
     assert_string_equal(a->language, b->language);
     assert_string_equal(a->profile, b->profile);
+    assert_string_equal(a->tried, b->tried);
     assert_int_equal(a->build, b->build);
     assert_string_equal(a->installed_at, b->installed_at);
     assert_string_equal(a->report, b->report);

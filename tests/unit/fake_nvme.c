@@ -46,7 +46,7 @@ struct host *host_create(const struct host_setup *given)
     open_image(host, &setup);
     options.block = host->block;
     snprintf(options.serial, sizeof options.serial, "%s", setup.serial ? setup.serial : "SN-42");
-    if (nvme_create(&host->fake->board, &options, &error) < 0)
+    if (nvme_create(&host->fake->board, &options, &host->nvme, &error) < 0)
         fail_msg("%s", error.text);
     fake_config_write(host->fake, NVME_DEVFN, 0x10, 4, (uint32_t)NVME_BAR);
     fake_config_write(host->fake, NVME_DEVFN, 0x14, 4, NVME_BAR >> 32);

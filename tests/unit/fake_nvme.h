@@ -90,6 +90,7 @@ struct host_queue {
 
 struct host {
     struct fake *fake;
+    struct nvme *nvme;
     struct block *block;
     char path[64];
     struct host_queue sq[HOST_QUEUES], cq[HOST_QUEUES];

@@ -144,7 +144,8 @@ static void check_locales(const struct use *use, const struct fake_target *targe
                           size_t wish)
 {
     static const char *const places[][2] = {{"windowsPE", "Microsoft-Windows-International-Core-WinPE"},
-                                            {"specialize", "Microsoft-Windows-International-Core"}};
+                                            {"specialize", "Microsoft-Windows-International-Core"},
+                                            {"oobeSystem", "Microsoft-Windows-International-Core"}};
     const char *region = wish == 1 ? "de-AT" : wish == 2 ? "hi-IN" : wording->medium;
     /* Hindi has no code page. */
     const char *system = wish == 2 ? wording->medium : region;
@@ -168,7 +169,7 @@ static void check_disk(const struct fake_xml *setup, const char *number)
     static const char *const texts[][2] = {
         {"WillWipeDisk", "true"},
         {"CreatePartitions/CreatePartition[1]/Type", "EFI"},
-        {"CreatePartitions/CreatePartition[1]/Size", "128"},
+        {"CreatePartitions/CreatePartition[1]/Size", "260"},
         {"CreatePartitions/CreatePartition[2]/Type", "MSR"},
         {"CreatePartitions/CreatePartition[2]/Size", "128"},
         {"CreatePartitions/CreatePartition[3]/Type", "Primary"},
@@ -195,25 +196,37 @@ static void check_disk(const struct fake_xml *setup, const char *number)
     assert_text(setup, "ImageInstall/OSImage/InstallTo/PartitionID", "3");
 }
 
-static void check_waived(const struct fake_xml *setup, const struct fake_target *target, bool tpm)
+/* What the machine of these wishes has (fake_wishes). */
+static void check_waived(const struct fake_xml *setup, const struct fake_target *target, const struct answers *wishes)
 {
-    static const char *const commands[] = {
-        "reg.exe add \"HKLM\\SYSTEM\\Setup\\LabConfig\" /v BypassTPMCheck /t REG_DWORD /d 1 /f",
-        "reg.exe add \"HKLM\\SYSTEM\\Setup\\LabConfig\" /v BypassSecureBootCheck /t REG_DWORD /d 1 /f",
-        "reg.exe add \"HKLM\\SYSTEM\\Setup\\LabConfig\" /v BypassRAMCheck /t REG_DWORD /d 1 /f",
-        "reg.exe add \"HKLM\\SYSTEM\\Setup\\LabConfig\" /v BypassCPUCheck /t REG_DWORD /d 1 /f",
-        "reg.exe add \"HKLM\\SYSTEM\\Setup\\LabConfig\" /v BypassStorageCheck /t REG_DWORD /d 1 /f",
-        "reg.exe add \"HKLM\\SYSTEM\\Setup\\MoSetup\" /v AllowUpgradesWithUnsupportedTPMOrCPU /t REG_DWORD /d 1 /f"};
+    const struct {
+        const char *command;
+        bool expected;
+    } rows[] = {
+        {"reg.exe add \"HKLM\\SYSTEM\\Setup\\LabConfig\" /v BypassTPMCheck /t REG_DWORD /d 1 /f", !wishes->tpm},
+        {"reg.exe add \"HKLM\\SYSTEM\\Setup\\LabConfig\" /v BypassSecureBootCheck /t REG_DWORD /d 1 /f",
+         !wishes->secure_boot},
+        {"reg.exe add \"HKLM\\SYSTEM\\Setup\\LabConfig\" /v BypassRAMCheck /t REG_DWORD /d 1 /f",
+         wishes->memory < 4 * GiB},
+        {"reg.exe add \"HKLM\\SYSTEM\\Setup\\LabConfig\" /v BypassCPUCheck /t REG_DWORD /d 1 /f", true},
+        {"reg.exe add \"HKLM\\SYSTEM\\Setup\\LabConfig\" /v BypassStorageCheck /t REG_DWORD /d 1 /f",
+         wishes->disk_size < 64 * GiB},
+        {"reg.exe add \"HKLM\\SYSTEM\\Setup\\MoSetup\" /v AllowUpgradesWithUnsupportedTPMOrCPU /t REG_DWORD /d 1 /f",
+         true}};
     const struct fake_xml *run = fake_xml_find(setup, "RunSynchronous");
+    unsigned at = 0;
 
-    if (target->system != W11 || tpm) {
+    if (target->system != W11) {
         assert_null(run);
         return;
     }
     assert_non_null(run);
-    assert_int_equal(run->child_count, ARRAY_SIZE(commands));
-    for (unsigned n = 0; n < ARRAY_SIZE(commands); n++)
-        assert_text(run->children[n], "Path", commands[n]);
+    for (unsigned n = 0; n < ARRAY_SIZE(rows); n++)
+        if (rows[n].expected) {
+            assert_in_range(at + 1, 1, run->child_count);
+            assert_text(run->children[at++], "Path", rows[n].command);
+        }
+    assert_int_equal(run->child_count, at);
 }
 
 static void check_windows_pe(const struct use *use, const struct fake_target *target)
@@ -240,7 +253,7 @@ static void check_windows_pe(const struct use *use, const struct fake_target *ta
     assert_text(setup, "EnableFirewall", "false");
     assert_text(setup, "UseConfigurationSet", "true");
     assert_null(component(use, "windowsPE", "Microsoft-Windows-PnpCustomizationsWinPE"));
-    check_waived(setup, target, use->answers.tpm);
+    check_waived(setup, target, &use->answers);
     assert_setting(use, "offlineServicing", "Microsoft-Windows-LUA-Settings", "EnableLUA", "false");
     assert_setting(use, "generalize", "Microsoft-Windows-PnpSysprep", "PersistAllDeviceInstalls", "true");
     assert_setting(use, "generalize", "Microsoft-Windows-Security-SPP", "SkipRearm", "1");

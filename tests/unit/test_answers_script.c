@@ -34,7 +34,7 @@ static void assert_line(const char *script, const char *line, bool expected)
 /* Every label that is gone to is there, once; every part ends before the next begins. */
 static void check_labels(const char *script, bool programs)
 {
-    static const char *const labels[] = {":logon", ":system", ":user", ":report", ":programs"};
+    static const char *const labels[] = {":logon", ":system", ":user", ":forget", ":report", ":programs"};
 
     for (unsigned n = 0; n < ARRAY_SIZE(labels); n++) {
         char wanted[32];
@@ -42,7 +42,7 @@ static void check_labels(const char *script, bool programs)
 
         snprintf(wanted, sizeof wanted, "\r\n%s\r\n", labels[n]);
         found = strstr(script, wanted);
-        assert_int_equal(found != NULL, n < 4 || programs);
+        assert_int_equal(found != NULL, n < 5 || programs);
         if (!found)
             continue;
         assert_null(strstr(found + 1, wanted));
@@ -105,6 +105,14 @@ static void check_script(const char *script, const struct fake_target *target, c
     assert_line(script,
                 "powershell.exe -NoProfile -NonInteractive -Command \"Install-WindowsFeature WebDAV-Redirector\"",
                 wish->has_share && server);
+    assert_line(script, "if exist \"%SystemRoot%\\ConfigSetRoot\" rd /s /q \"%SystemRoot%\\ConfigSetRoot\"", true);
+    assert_line(script,
+                "if exist \"%SystemRoot%\\Panther\\unattend.xml\" del /f /q \"%SystemRoot%\\Panther\\unattend.xml\"",
+                true);
+    assert_line(script,
+                "if exist \"%SystemRoot%\\Panther\\unattend-original.xml\" del /f /q "
+                "\"%SystemRoot%\\Panther\\unattend-original.xml\"",
+                true);
     assert_line(script, "cscript.exe //nologo //b \"%SystemRoot%\\System32\\slmgr.vbs\" /ipk " FAKE_KEY, wish->key);
     assert_line(script, "pnputil /add-driver \"%SystemRoot%\\Drivers\\*.inf\" /subdirs /install", wish->virtio);
     assert_line(script, "for /r \"%SystemRoot%\\Drivers\" %%f in (blnsvr.exe) do if exist \"%%f\" \"%%f\" -i",
@@ -158,13 +166,16 @@ static void the_phases_and_their_marks(void **state)
                                         "\r\n:logon\r\n",
                                         "if not exist \"%here%system.complete\" call :system",
                                         "call :user",
+                                        "call :forget",
                                         "\" programs\r\n",
                                         "call :report",
                                         "\r\n:system\r\necho started>\"%here%system.started\"\r\n",
+                                        "\\ConfigSetRoot\"",
                                         "slmgr.vbs",
                                         "pnputil",
                                         "echo complete>\"%here%system.complete\"\r\nexit /b 0",
                                         "\r\n:user\r\n",
+                                        "\r\n:forget\r\n",
                                         "\r\n:programs\r\n",
                                         "install.bat",
                                         "command.txt",

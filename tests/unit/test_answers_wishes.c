@@ -47,6 +47,7 @@ static const struct {
     {{.user = "a<b"}, "--user", "has a <"},
     {{.user = "a>b"}, "--user", "has a >"},
     {{.user = "a@b"}, "--user", "has a @"},
+    {{.user = "a%b"}, "--user a%b:", "has a %"},
     {{.user = " a"}, "--user", "space"},
     {{.user = "a "}, "--user", "space"},
     {{.user = "..."}, "--user", "nothing but dots"},

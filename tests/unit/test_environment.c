@@ -521,6 +521,60 @@ static void a_share_of_the_space_is_for_a_new_disk(void **state)
     assert_true(labs((long)(2 * half) - (long)(all + 1024)) < 2048);
 }
 
+static void take_over(const char *variables, const char *note, const char *text)
+{
+    make_machine();
+    make("storage/data.img");
+    make("storage/windows.boot");
+    make_text("storage/windows.mac", "02:11:22:33:44:55\n");
+    make("storage/windows.vars");
+    if (note)
+        make_text(note, text);
+    read_variables(variables);
+}
+
+/* What dockurr/windows has installed starts by what lies there; afterwards the journey knows. */
+static void a_windows_of_the_other_container_is_taken_over(void **state)
+{
+    (void)state;
+    take_over(NULL, NULL, NULL);
+    assert_true(gives("profile=scsi -") && gives("mac=02:11:22:33:44:55 -"));
+    assert_true(gives("vars-template=/storage/windows.vars -"));
+    assert_true(warns("is taken over; its disk and files stay as they are"));
+    take_over("DISK_TYPE=blk;ADAPTER=virtio-net-pci;MAC=02:11:22:33:44:66", NULL, NULL);
+    assert_true(gives("profile=virtio -") && gives("mac=02:11:22:33:44:66 MAC"));
+    assert_int_equal(settings.warning_count, 1);
+    take_over(NULL, "storage/windows.type", "sata\n");
+    assert_true(gives("profile=ahci -"));
+    take_over(NULL, "storage/journey.json", "{}");
+    assert_false(gives("profile=ahci -"));
+    assert_true(gives("mac=02:11:22:33:44:55 -"));
+    assert_int_equal(settings.warning_count, 0);
+}
+
+static void a_windows_that_cannot_start_here_is_refused(void **state)
+{
+    static const struct {
+        const char *note, *text, *says;
+    } kinds[] = {{"storage/windows.mode", "windows_legacy\n", "installed for a BIOS"},
+                 {"storage/windows.mode", "windows_secure", "Secure Boot and a TPM"},
+                 {"storage/windows.mode", "windows_plain", NULL},
+                 {"storage/windows.type", "usb", "whose disk is on usb"}};
+
+    (void)state;
+    for (size_t n = 0; n < ARRAY_SIZE(kinds); n++) {
+        take_over(NULL, kinds[n].note, kinds[n].text);
+        if (kinds[n].says)
+            fake_refused(&error, settings.warning_count ? 0 : -EINVAL, EINVAL, "STORAGE ", kinds[n].says);
+        else
+            assert_true(warns("is taken over"));
+    }
+    unlink(fake_below("storage/windows.type"));
+    unlink(fake_below("storage/windows.boot"));
+    make("storage/windows.base");
+    fake_refused(&error, read_variables(NULL), EINVAL, "STORAGE ", "not finished");
+}
+
 static void further_disks_are_made(void **state)
 {
     struct stat info;
@@ -579,6 +633,8 @@ int main(void)
         IN_PLACE(a_domain_has_one_password),
         IN_PLACE(without_network_there_are_no_ports),
         IN_PLACE(a_share_of_the_space_is_for_a_new_disk),
+        IN_PLACE(a_windows_of_the_other_container_is_taken_over),
+        IN_PLACE(a_windows_that_cannot_start_here_is_refused),
         IN_PLACE(further_disks_are_made),
         IN_PLACE(the_reference_in_docs_is_up_to_date),
     };

@@ -22,10 +22,6 @@
 /* The host's file system, full or not: what the threads engine and the tables of qcow2 write with. */
 static atomic_int no_space;
 
-ssize_t pwrite64(int fd, const void *buffer, size_t size, off64_t offset);
-ssize_t pwritev64(int fd, const struct iovec *iov, int count, off64_t offset);
-int fdatasync(int fd);
-
 ssize_t pwrite64(int fd, const void *buffer, size_t size, off64_t offset)
 {
     errno = atomic_load(&no_space);

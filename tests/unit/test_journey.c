@@ -135,6 +135,28 @@ static char *with_field(const char *text, const char *name, const char *value)
     return changed;
 }
 
+/* What an older program wrote does not have it. */
+static void a_later_field(void **state)
+{
+    struct journey found, expected = fake_journey;
+    size_t length;
+    char *text, *changed;
+
+    (void)state;
+    fake_journey_write(&fake_journey);
+    text = read_text(&length);
+    changed = with_field(text, "tried", NULL);
+    fake_file(fake_below("journey.json"), changed, strlen(changed));
+    fake_journey_read(&found);
+    expected.tried[0] = 0;
+    fake_journey_same(&found, &expected);
+    free(changed);
+    changed = with_field(text, "tried", "1");
+    assert_damaged(changed, strlen(changed));
+    free(changed);
+    free(text);
+}
+
 static void wrong_fields(void **state)
 {
     static const char *const names[] = {"step",          "phase",        "version", "medium",   "digest",
@@ -215,8 +237,9 @@ static void files_that_are_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(each_step_comes_back), IN_FOLDER(what_cannot_be_written),      IN_FOLDER(damaged_files),
-        IN_FOLDER(wrong_fields),         IN_FOLDER(unknown_fields_are_left_out), IN_FOLDER(files_that_are_none),
+        IN_FOLDER(each_step_comes_back), IN_FOLDER(what_cannot_be_written), IN_FOLDER(damaged_files),
+        IN_FOLDER(a_later_field),        IN_FOLDER(wrong_fields),           IN_FOLDER(unknown_fields_are_left_out),
+        IN_FOLDER(files_that_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -224,6 +224,27 @@ static void media_that_are_cut_off(void **state)
     assert_refused(-EILSEQ, "but sources/install.wim (");
 }
 
+/* What libudfread has to say of a damaged one is not for people. */
+static void nothing_but_the_error(void **state)
+{
+    FILE *said = tmpfile(), *was = stderr;
+    int kept = dup(STDERR_FILENO);
+    struct stat info;
+
+    (void)state;
+    add_file("sources/install.wim", NULL);
+    make(GENISOIMAGE_UDF);
+    assert_int_equal(truncate(image_path, 258 * SECTOR), 0);
+    assert_true(said && kept >= 0 && dup2(fileno(said), STDERR_FILENO) >= 0);
+    assert_refused(-EILSEQ, "");
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    assert_ptr_equal(stderr, was);
+    assert_int_equal(fstat(fileno(said), &info), 0);
+    assert_int_equal(info.st_size, 0);
+    fclose(said);
+}
+
 static void what_is_no_image(void **state)
 {
     static const char zeroes[80 * SECTOR];
@@ -550,14 +571,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(media_of_other_programs),
-        TEST(names_in_any_case),
-        TEST(media_without_an_installer),
-        TEST(media_that_are_cut_off),
-        TEST(what_is_no_image),
-        TEST(udf_in_several_extents),
-        TEST(endless_udf),
-        TEST(odd_udf),
+        TEST(media_of_other_programs), TEST(names_in_any_case),     TEST(media_without_an_installer),
+        TEST(media_that_are_cut_off),  TEST(nothing_but_the_error), TEST(what_is_no_image),
+        TEST(udf_in_several_extents),  TEST(endless_udf),           TEST(odd_udf),
         TEST(damaged_at_random),
     };
 

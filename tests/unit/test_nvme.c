@@ -388,6 +388,31 @@ static void number_of_queues_is_what_was_asked_for_or_ours(void **state)
     host_destroy(host);
 }
 
+/* As OVMF does it: no queue of its has interrupts. Then as an operating system does. */
+static void who_drives_it(void **state)
+{
+    struct host *host = host_create(NULL);
+
+    (void)state;
+    assert_false(nvme_driven(host->nvme));
+    host_start(host, 16, true);
+    assert_false(nvme_driven(host->nvme));
+    assert_int_equal(
+        host_status(host, 0,
+                    &(struct host_command){
+                        .opcode = A_CREATE_CQ, .prp1 = M_CQ(1), .dw10 = 15U << 16 | 1, .dw11 = 1U << 16 | 1}),
+        0);
+    assert_int_equal(host_create_sq(host, 1, 16, 1), 0);
+    assert_false(nvme_driven(host->nvme));
+    host_start(host, 16, true);
+    host_io_queues(host, 1, 16);
+    assert_true(nvme_driven(host->nvme));
+    host_put(host, R_CC, 4, 0);
+    host_wait_ready(host, false);
+    assert_false(nvme_driven(host->nvme));
+    host_destroy(host);
+}
+
 static void check_controller(struct host *host)
 {
     assert_int_equal(host_identify(host, 1, 0), 0);
@@ -619,6 +644,7 @@ int main(void)
         cmocka_unit_test(identify_says_what_windows_wants),
         cmocka_unit_test(identifiers_follow_the_serial_number),
         cmocka_unit_test(log_pages_are_there),
+        cmocka_unit_test(who_drives_it),
         cmocka_unit_test(format_firmware_and_the_rest_are_refused),
         cmocka_unit_test(a_batch_has_one_interrupt_for_each_queue),
         cmocka_unit_test(orderly_shutdown_flushes),

@@ -353,15 +353,15 @@ static void options_are_checked(void **state)
     struct error error = {""};
 
     (void)state;
-    assert_true(nvme_create(&fake->board, &options, &error) < 0);
+    assert_true(nvme_create(&fake->board, &options, NULL, &error) < 0);
     assert_non_null(strstr(error.text, "serial"));
     strcpy(options.serial, "tab\t");
-    assert_true(nvme_create(&fake->board, &options, &error) < 0);
+    assert_true(nvme_create(&fake->board, &options, NULL, &error) < 0);
     strcpy(options.serial, "x");
     options.queues = 0;
-    assert_true(nvme_create(&fake->board, &options, &error) < 0);
+    assert_true(nvme_create(&fake->board, &options, NULL, &error) < 0);
     options.queues = 65;
-    assert_true(nvme_create(&fake->board, &options, &error) < 0);
+    assert_true(nvme_create(&fake->board, &options, NULL, &error) < 0);
     assert_non_null(strstr(error.text, "65"));
     fake_destroy(fake);
 }
@@ -374,7 +374,7 @@ static void a_slot_that_is_taken(void **state)
     struct error error = {""};
 
     (void)state;
-    assert_true(nvme_create(&host->fake->board, &options, &error) < 0);
+    assert_true(nvme_create(&host->fake->board, &options, NULL, &error) < 0);
     assert_non_null(strstr(error.text, "nvme: no room"));
     check_alive(host);
     host_destroy(host);

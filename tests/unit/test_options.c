@@ -262,6 +262,14 @@ static void what_is_in_force_names_its_source(void **state)
     assert_non_null(strstr(text, "vars = /nowhere/vars.fd (below --state)\n"));
     assert_non_null(strstr(text, "control = /nowhere/control.sock (below --state)\n"));
     assert_non_null(strstr(text, "uuid =  (made by the first run)\n"));
+    assert_non_null(strstr(text, "forward =  (default)\n"));
+    free(text);
+    /* As `casement windows` does without one, of whatever form. */
+    assert_int_equal(PARSE("--cpus=3"), 0);
+    assert_int_equal(config_add_forward(&config, "127.0.0.1:3389:3389", &error), 0);
+    assert_int_equal(config_add_forward(&config, "5000:50/udp", &error), 0);
+    text = written_by(print);
+    assert_non_null(strstr(text, "forward = 127.0.0.1:3389:3389;127.0.0.1:5000:50/udp (for remote desktop)\n"));
     free(text);
     assert_int_equal(PARSE("--uuid", "00010203-0405-0607-0809-0a0b0c0d0e0f"), 0);
     assert_int_equal(config_complete(&config, &error), 0);

@@ -109,13 +109,6 @@ static void forget(void)
 }
 
 /* In front of the C library's. */
-ssize_t pwrite64(int fd, const void *buffer, size_t size, off64_t offset);
-ssize_t pwritev64(int fd, const struct iovec *iov, int count, off64_t offset);
-int fdatasync(int fd);
-int fsync(int fd);
-int fallocate64(int fd, int mode, off64_t offset, off64_t length);
-int ftruncate64(int fd, off64_t length);
-
 ssize_t pwritev64(int fd, const struct iovec *iov, int count, off64_t offset)
 {
     bool recorded = is_recorded(fd);
@@ -129,7 +122,10 @@ ssize_t pwritev64(int fd, const struct iovec *iov, int count, off64_t offset)
 
 ssize_t pwrite64(int fd, const void *buffer, size_t size, off64_t offset)
 {
-    return pwritev64(fd, &(struct iovec){(void *)(uintptr_t)buffer, size}, 1, offset);
+    struct iovec iov = {.iov_len = size};
+
+    memcpy(&iov.iov_base, &buffer, sizeof buffer); /* without its const */
+    return pwritev64(fd, &iov, 1, offset);
 }
 
 static int sync_file(int fd, long call)

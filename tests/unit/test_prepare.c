@@ -61,7 +61,7 @@ static int set_up(void **unused)
     snprintf(iso, sizeof iso, "%s/medium.iso", fake_folder);
     mkdir(state, 0700);
     make_medium(iso, FAKE_WIM_XML(FAKE_WIM_PRO("1")));
-    p = (struct preparation){.disc = -1};
+    p = (struct preparation){.disc = -1, .trial = -1};
     return 0;
 }
 
@@ -70,7 +70,9 @@ static void forget(void)
     config_free(&config);
     if (p.disc >= 0)
         close(p.disc);
-    p = (struct preparation){.disc = -1};
+    if (p.trial >= 0)
+        close(p.trial);
+    p = (struct preparation){.disc = -1, .trial = -1};
     error.text[0] = 0;
 }
 
@@ -194,6 +196,24 @@ static void what_is_there_stays(void **unused)
     }
 }
 
+/* A system that another monitor has installed starts from the bus that it knows, and keeps it. */
+static void what_is_taken_over_keeps_its_bus(void **unused)
+{
+    FILE *file = fopen(disk(), "we");
+
+    (void)unused;
+    assert_true(file && fputs("a system", file) >= 0 && fclose(file) == 0 && truncate(disk(), 256 * MiB) == 0);
+    for (unsigned n = 0; n < 2; n++) {
+        assert_int_equal(start("11", n ? NULL : "--profile=scsi"), 0);
+        assert_int_equal(p.journey.step, JOURNEY_INSTALLED);
+        assert_string_equal(p.journey.profile, "scsi");
+        assert_int_equal(prepare_disks(&p, &error), 0);
+        assert_int_equal(config.disk_count, 1);
+        assert_int_equal(config.disks[0].bus, CONFIG_BUS_SCSI);
+        assert_int_equal(config.card, CONFIG_CARD_VIRTIO);
+    }
+}
+
 static void an_installation_keeps_its_version(void **unused)
 {
     (void)unused;
@@ -224,6 +244,123 @@ static void other_disks_wait(void **unused)
     assert_int_equal(prepare_disks(&p, &error), 0);
     assert_int_equal(config.disk_count, 2);
     assert_string_equal(config.disks[1].path, other);
+}
+
+/* Until Setup has begun, the last word about the profile counts. */
+static void a_profile_that_was_not_used(void **unused)
+{
+    struct journey journey;
+
+    (void)unused;
+    for (unsigned step = JOURNEY_PREPARED; step <= JOURNEY_INSTALLING; step++) {
+        assert_int_equal(start(iso, NULL), 0);
+        assert_int_equal(journey_read(state, &journey, &error), 0);
+        assert_string_equal(journey.profile, "inbox");
+        journey.step = (enum journey_step)step;
+        snprintf(journey.profile, sizeof journey.profile, "virtio");
+        assert_int_equal(journey_write(state, &journey, &error), 0);
+    }
+    fake_refused(&error, start(iso, NULL), EINVAL, "--profile virtio", "--drivers");
+}
+
+static void install_as(const char *profile, const char *tried)
+{
+    struct journey journey;
+
+    assert_int_equal(start(iso, NULL), 0);
+    assert_int_equal(journey_read(state, &journey, &error), 0);
+    journey.step = JOURNEY_INSTALLED;
+    snprintf(journey.profile, sizeof journey.profile, "%s", profile);
+    snprintf(journey.tried, sizeof journey.tried, "%s", tried);
+    assert_int_equal(journey_write(state, &journey, &error), 0);
+}
+
+/* The disks of a start of a Windows with that profile, whose user asks for that one; "": for none. */
+static void another_profile(void **unused)
+{
+    static const struct {
+        const char *has, *tried, *asked;
+        enum profile_change change;
+        enum config_bus system;
+        int trial; /* its bus; -1: none */
+    } rows[] = {
+        {"inbox", "", "", PROFILE_STAYS, CONFIG_BUS_NVME, -1},
+        {"virtio", "", "", PROFILE_STAYS, CONFIG_BUS_VIRTIO, -1},
+        {"virtio", "inbox", "", PROFILE_STAYS, CONFIG_BUS_VIRTIO, -1},
+        {"inbox", "virtio", "--profile=inbox", PROFILE_STAYS, CONFIG_BUS_NVME, -1},
+        {"virtio", "", "--profile=virtio", PROFILE_STAYS, CONFIG_BUS_VIRTIO, -1},
+        {"inbox", "", "--profile=virtio", PROFILE_TRIES, CONFIG_BUS_NVME, CONFIG_BUS_VIRTIO},
+        {"virtio", "", "--profile=inbox", PROFILE_TRIES, CONFIG_BUS_VIRTIO, CONFIG_BUS_NVME},
+        {"inbox", "inbox", "--profile=virtio", PROFILE_TRIES, CONFIG_BUS_NVME, CONFIG_BUS_VIRTIO},
+        {"inbox", "virtio", "--profile=virtio", PROFILE_MOVES, CONFIG_BUS_VIRTIO, -1},
+        {"virtio", "inbox", "--profile=inbox", PROFILE_MOVES, CONFIG_BUS_NVME, -1},
+    };
+    struct journey before, after;
+    struct stat info;
+
+    (void)unused;
+    for (size_t n = 0; n < ARRAY_SIZE(rows); n++) {
+        unsigned disks = rows[n].trial < 0 ? 1 : 2;
+
+        install_as(rows[n].has, rows[n].tried);
+        assert_int_equal(journey_read(state, &before, &error), 0);
+        assert_int_equal(start(iso, *rows[n].asked ? rows[n].asked : NULL), 0);
+        assert_int_equal(p.profile.change, rows[n].change);
+        assert_int_equal(prepare_disks(&p, &error), 0);
+        assert_int_equal(config.disk_count, disks);
+        assert_int_equal(config.disks[0].bus, rows[n].system);
+        assert_int_equal(config.card, rows[n].system == CONFIG_BUS_VIRTIO ? CONFIG_CARD_VIRTIO : CONFIG_CARD_E1000E);
+        assert_int_equal(p.watched, disks - 1);
+        if (rows[n].trial >= 0) {
+            assert_int_equal(config.disks[1].bus, rows[n].trial);
+            assert_false(config.disks[1].cdrom || config.disks[1].read_only);
+            assert_int_equal(stat(config.disks[1].path, &info), 0);
+            assert_int_equal(info.st_size, 16 * MiB);
+        }
+        /* Nothing is noted before the guest has driven something. */
+        assert_int_equal(journey_read(state, &after, &error), 0);
+        assert_memory_equal(&after, &before, sizeof after);
+    }
+}
+
+/* The user's disks keep their places, and the drivers come behind all. */
+static void drivers_for_another_profile(void **unused)
+{
+    char *arguments[] = {"--version", iso,    "--state",          state, "--web", "none",
+                         "--net",     "none", "--profile=virtio", "",    ""};
+    char disk_option[160], drivers[200], folder[160];
+    struct stat info;
+
+    (void)unused;
+    install_as("inbox", "");
+    snprintf(folder, sizeof folder, "%s/drivers/viostor/w11/amd64", fake_folder);
+    run("mkdir -p %s%s", folder, "");
+    snprintf(drivers, sizeof drivers, "%s/viostor.inf", folder);
+    fake_text(drivers, "[Manufacturer]\n%M% = M, NTamd64.10.0\n");
+    snprintf(drivers, sizeof drivers, "--drivers=%s/drivers", fake_folder);
+    snprintf(disk_option, sizeof disk_option, "--disk=%s", iso);
+    arguments[9] = drivers;
+    arguments[10] = disk_option;
+    forget();
+    p.config = &config;
+    assert_int_equal(options_parse(&config, OPTIONS_WINDOWS, ARRAY_SIZE(arguments), arguments, &error), 0);
+    assert_int_equal(wishes_complete(&config, &p.source, &error), 0);
+    assert_int_equal(config_complete(&config, &error), 0);
+    assert_int_equal(prepare_look(&p, &error), 0);
+    assert_int_equal(prepare_disks(&p, &error), 0);
+    assert_int_equal(config.disk_count, 4);
+    assert_string_equal(config.disks[1].path, iso);
+    assert_int_equal(config.disks[2].bus, CONFIG_BUS_VIRTIO);
+    assert_true(config.disks[3].cdrom && config.disks[3].read_only);
+    assert_int_equal(p.watched, 2);
+    assert_true(p.disc >= 0 && fstat(p.disc, &info) == 0 && info.st_size > 0);
+    /* Of a Windows that nobody knows the build of, nobody knows which of them it needs. */
+    close(p.disc);
+    p.disc = -1;
+    p.journey.build = 0;
+    config_remove_disks(&config);
+    close(p.trial);
+    fake_refused(&error, prepare_disks(&p, &error), ENODATA, "--drivers", "--cdrom");
 }
 
 static void what_cannot_be_installed(void **unused)
@@ -304,9 +441,18 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-        TEST(from_an_image),    TEST(goes_on_at_each_step),     TEST(what_is_there_stays),
-        TEST(other_disks_wait), TEST(what_cannot_be_installed), TEST(an_installation_keeps_its_version),
-        TEST(from_a_link),      TEST(a_signal_ends_it),
+        TEST(from_an_image),
+        TEST(goes_on_at_each_step),
+        TEST(what_is_there_stays),
+        TEST(what_is_taken_over_keeps_its_bus),
+        TEST(other_disks_wait),
+        TEST(a_profile_that_was_not_used),
+        TEST(another_profile),
+        TEST(drivers_for_another_profile),
+        TEST(what_cannot_be_installed),
+        TEST(an_installation_keeps_its_version),
+        TEST(from_a_link),
+        TEST(a_signal_ends_it),
 #undef TEST
     };
 

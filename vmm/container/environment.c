@@ -309,6 +309,8 @@ int container_settings_read(const struct container_place *place, struct containe
     *settings = (struct container_settings){.password = -1};
     for (size_t n = 0; n < container_variable_count && failed == 0; n++)
         failed = translate(&reader, &container_variables[n]);
+    if (failed == 0)
+        failed = environment_take_over(&reader);
     return reader.no_memory ? error_set(error, ENOMEM, "environment: out of memory") : failed;
 }
 

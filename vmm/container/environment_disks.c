@@ -120,12 +120,12 @@ int variable_disk_type(struct reader *reader, const struct variable *variable, c
         return reader_refuse(reader, variable->name, value, "nvme, scsi, blk, sata, ide, usb, or auto");
     if (type == DISK_VIRTIO && has_drivers(reader)) {
         reader_give(reader, variable->option, variable->name, "virtio");
-    } else if (type == DISK_VIRTIO) {
+    } else if (type == DISK_VIRTIO && !reader_has_system(reader)) {
         reader_warn(reader,
                     "%s %s: Windows has no driver for it and none is in /drivers, so the disk is NVMe, which it "
                     "drives; give nvme, or bind a virtio-win disc at /drivers.iso",
                     variable->name, value);
-    } else if (type != DISK_INBOX) {
+    } else if (type != DISK_INBOX && !reader_has_system(reader)) {
         reader_warn(reader, "%s %s: the system disk is NVMe, which Windows drives by itself; further disks are on %s",
                     variable->name, value, type == DISK_SATA ? "AHCI" : "USB");
     }

@@ -59,7 +59,8 @@ int variable_adapter(struct reader *reader, const struct variable *variable, con
 {
     const bool virtio = value && !strncasecmp(value, "virtio", 6);
 
-    if (!value || (virtio ? reader_wants_virtio(reader) : !strcasecmp(value, "e1000e") && !reader_wants_virtio(reader)))
+    if (!value || reader_has_system(reader) ||
+        (virtio ? reader_wants_virtio(reader) : !strcasecmp(value, "e1000e") && !reader_wants_virtio(reader)))
         return 0;
     if (virtio)
         reader_warn(reader,

@@ -94,6 +94,11 @@ int variable_access(struct reader *reader, const struct variable *variable, cons
 int variable_version(struct reader *reader, const struct variable *variable, const char *value);
 int variable_account(struct reader *reader, const struct variable *variable, const char *value);
 
+/* takeover.c: is there a Windows that dockurr/windows has installed, and that was never started here? */
+bool reader_takes_over(struct reader *reader);
+/* What that needs. 0, or -EINVAL with a text: it cannot be started here. */
+int environment_take_over(struct reader *reader);
+
 /* The port of a variable, 1 to 65535; fallback when it is not set. The port, or -EINVAL with a text. */
 int reader_port(struct reader *reader, const char *name, int fallback);
 /* Is there a network, a page, a VNC port? */

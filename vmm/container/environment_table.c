@@ -61,7 +61,7 @@ const struct variable container_variables[] = {
      .here = "half and max are of the space that is free when the disk is made"},
     {OWN("DISK_FMT", variable_disk_format), .fallback = "raw", .option = "disk-format", .meaning = "raw or qcow2", .here = "without it as the disk is that is there"},
     {OWN("DISK_TYPE", variable_disk_type), .fallback = "scsi", .option = "profile", .meaning = "bus of the disks",
-     .here = "NVMe without it; scsi and blk are virtio with drivers in /drivers; further disks can be on sata and usb, too"},
+     .here = "NVMe without it; scsi and blk are virtio with drivers in /drivers; further disks can be on sata and usb, too; an installed Windows keeps what it has: give `--profile` (CASEMENT_PROFILE) to change that"},
     {NOTHING("DISK_CACHE", "none|directsync"), .fallback = "none", .option = "disk", .meaning = "the host's cache",
      .here = "the system disk goes past the host's cache; further disks use it"},
     {WORDS("DISK_IO", "native>auto|io_uring>io_uring|threads>threads"), .fallback = "native", .option = "io-engine", .meaning = "how disks are read and written",

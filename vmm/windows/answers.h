@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "casement/error.h"
 #include "medium.h"
@@ -48,9 +49,11 @@ struct answers {
     const char *time_zone;                      /* Windows' name, "W. Europe Standard Time"; NULL: not set */
     bool has_share; /* a folder is shared (--share): it is drive Z: from the first logon on */
     bool has_oem;   /* a folder of the user's is on the disc: its install.bat is run at the first logon */
-    bool tpm;       /* the machine has a TPM 2.0: nothing is waived */
-    bool virtio;    /* drivers for virtio are on the disc */
-    unsigned disk;  /* the system disk's number at Setup's time */
+    /* What the machine has of what Windows 11 asks for: each check that it would fail is waived. */
+    bool tpm, secure_boot;      /* a TPM 2.0; firmware that can check signatures */
+    uint64_t memory, disk_size; /* bytes; 0: not known */
+    bool virtio;                /* drivers for virtio are on the disc */
+    unsigned disk;              /* the system disk's number at Setup's time */
 };
 
 /*

@@ -149,7 +149,7 @@ static const char *const reserved[] = {
 static int check_user(const struct answers *answers, struct error *error)
 {
     const char *user = answers->user ? answers->user : "Docker";
-    int failed = check_signs("--user", user, "\"/\\[]:;|=,+*?<>@", error);
+    int failed = check_signs("--user", user, "\"/\\[]:;|=,+*?<>@%", error);
 
     if (failed < 0)
         return failed;

@@ -102,6 +102,7 @@ void answers_oobe(struct xml *xml, const struct answer_plan *plan)
 {
     xml_open(xml, "settings");
     xml_attribute(xml, "pass", "oobeSystem");
+    answers_international(xml, plan);
     /* A disk that encrypts itself is lost with the TPM's state. */
     answers_setting(xml, "Microsoft-Windows-SecureStartup-FilterDriver", "PreventDeviceEncryption", "true");
     answers_setting(xml, "Microsoft-Windows-EnhancedStorage-Adm", "TCGSecurityActivationDisabled", "1");

@@ -43,7 +43,9 @@ void answers_item(struct xml *xml, const char *name);
 void answers_run(struct xml *xml, unsigned *order, const char *command);
 /* The same for a 32-bit value of the registry. */
 void answers_run_registry(struct xml *xml, unsigned *order, const char *key, const char *name, unsigned value);
-/* The four locales that both International-Core components have. */
+/* The four locales that all International-Core components have. */
 void answers_locales(struct xml *xml, const struct answer_plan *plan);
+/* The component of the installed system, which two passes ask for. */
+void answers_international(struct xml *xml, const struct answer_plan *plan);
 
 #endif

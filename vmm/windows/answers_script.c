@@ -63,6 +63,7 @@ static const struct line phases[] = {
              "ping -n 6 127.0.0.1 >nul"},
     {ALWAYS, "if not exist \"%here%system.complete\" call :system >>\"%log%\" 2>&1"},
     {ALWAYS, "call :user >>\"%log%\" 2>&1"},
+    {ALWAYS, "call :forget >>\"%log%\" 2>&1"},
     {PROGRAMS, "start \"Casement\" cmd.exe /d /c \"%self%\" programs"},
     {ALWAYS, "call :report >>\"%log%\" 2>&1"},
     {ALWAYS, "exit /b 0"},
@@ -100,6 +101,8 @@ static const struct line as_system[] = {
     {SHARE, DWORD(SHARE_ZONE, "http", "1")},
     {SHARE, "sc config WebClient start= auto"},
     {SHARE, "net start WebClient"},
+    /* Setup's copy of the answer disc, passwords and all: every pass that takes from it is over. */
+    {ALWAYS, "if exist \"%SystemRoot%\\ConfigSetRoot\" rd /s /q \"%SystemRoot%\\ConfigSetRoot\""},
     {VIRTIO, "for /r \"%SystemRoot%\\Drivers\" %%f in (blnsvr.exe) do if exist \"%%f\" \"%%f\" -i"},
 };
 
@@ -123,6 +126,19 @@ static const struct line as_user[] = {
     {SHARE | CLIENT, MAP_SHARE},
     /* A server has the client from its next start on. */
     {SHARE | SERVER, "reg add \"" EXPLORER "RunOnce\" /v Casement /t REG_SZ /d \"" MAP_SHARE "\" /f"},
+    {ALWAYS, "exit /b 0"},
+    {ALWAYS, ""},
+};
+
+/*
+ * Windows makes passwords illegible in the answer file that it works with, but keeps the first one as it was. The first
+ * logon's commands are the last that either is for.
+ */
+static const struct line forget[] = {
+    {ALWAYS, ":forget"},
+    {ALWAYS, "if exist \"%SystemRoot%\\Panther\\unattend.xml\" del /f /q \"%SystemRoot%\\Panther\\unattend.xml\""},
+    {ALWAYS, "if exist \"%SystemRoot%\\Panther\\unattend-original.xml\" del /f /q "
+             "\"%SystemRoot%\\Panther\\unattend-original.xml\""},
     {ALWAYS, "exit /b 0"},
     {ALWAYS, ""},
 };
@@ -205,6 +221,7 @@ char *answers_script(const struct answers *answers, const struct medium_image *i
         put_key(out, answers->key);
     PUT(out, as_system_end, is);
     PUT(out, as_user, is);
+    PUT(out, forget, is);
     PUT(out, programs, is);
     PUT(out, report, is);
     if (fclose(out) != 0) {

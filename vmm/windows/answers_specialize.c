@@ -36,13 +36,6 @@ static void quiet(struct xml *xml)
     browser(xml, "wow64");
 }
 
-static void international(struct xml *xml, const struct answer_plan *plan)
-{
-    answers_component(xml, "Microsoft-Windows-International-Core");
-    answers_locales(xml, plan);
-    xml_close(xml);
-}
-
 /* Advertisements and apps that come by themselves, for every user to be. */
 static void no_suggestions(struct xml *xml, unsigned *order)
 {
@@ -139,7 +132,7 @@ void answers_specialize(struct xml *xml, const struct answer_plan *plan)
     xml_attribute(xml, "pass", "specialize");
     shell(xml, plan);
     quiet(xml);
-    international(xml, plan);
+    answers_international(xml, plan);
     deployment(xml, plan);
     remote_desktop(xml);
     join(xml, plan->answers);

@@ -5,6 +5,8 @@
 #include "casement/bytes.h"
 
 #define WINDOWS_PARTITION 3
+#define WINDOWS_11_MEMORY (4 * GiB)
+#define WINDOWS_11_DISK (64 * GiB)
 
 static void international(struct xml *xml, const struct answer_plan *plan)
 {
@@ -16,12 +18,13 @@ static void international(struct xml *xml, const struct answer_plan *plan)
     xml_close(xml);
 }
 
+/* FAT32 needs 260 MiB where a sector has 4 KiB. */
 static void partitions(struct xml *xml)
 {
     static const struct {
         const char *type, *size; /* MiB; NULL: the rest */
         const char *format, *label, *letter;
-    } all[] = {{"EFI", "128", "FAT32", "System", NULL},
+    } all[] = {{"EFI", "260", "FAT32", "System", NULL},
                {"MSR", "128", NULL, NULL, NULL},
                [WINDOWS_PARTITION - 1] = {"Primary", NULL, "NTFS", "Windows", "C"}};
     unsigned order = 0;
@@ -128,18 +131,29 @@ static void network_and_upgrade(struct xml *xml)
     xml_element(xml, "EnableFirewall", "false");
 }
 
-/* Only Windows 11 checks the machine, and only one without a TPM would fail. */
+/*
+ * Only Windows 11 checks the machine. Its list of processors is never looked at: the guest's may be any that the host
+ * has, and nobody can change it.
+ */
 static void waive_checks(struct xml *xml, const struct answer_plan *plan)
 {
-    static const char *const checks[] = {"BypassTPMCheck", "BypassSecureBootCheck", "BypassRAMCheck", "BypassCPUCheck",
-                                         "BypassStorageCheck"};
+    const struct answers *answers = plan->answers;
+    const struct {
+        const char *name;
+        bool passed;
+    } checks[] = {{"BypassTPMCheck", answers->tpm},
+                  {"BypassSecureBootCheck", answers->secure_boot},
+                  {"BypassRAMCheck", answers->memory >= WINDOWS_11_MEMORY},
+                  {"BypassCPUCheck", false},
+                  {"BypassStorageCheck", answers->disk_size >= WINDOWS_11_DISK}};
     unsigned order = 0;
 
-    if (!plan->windows11 || plan->answers->tpm)
+    if (!plan->windows11)
         return;
     xml_open(xml, "RunSynchronous");
     for (unsigned n = 0; n < ARRAY_SIZE(checks); n++)
-        answers_run_registry(xml, &order, "HKLM\\SYSTEM\\Setup\\LabConfig", checks[n], 1);
+        if (!checks[n].passed)
+            answers_run_registry(xml, &order, "HKLM\\SYSTEM\\Setup\\LabConfig", checks[n].name, 1);
     answers_run_registry(xml, &order, "HKLM\\SYSTEM\\Setup\\MoSetup", "AllowUpgradesWithUnsupportedTPMOrCPU", 1);
     xml_close(xml);
 }

@@ -89,6 +89,13 @@ void answers_locales(struct xml *xml, const struct answer_plan *plan)
     xml_element(xml, "UserLocale", plan->region);
 }
 
+void answers_international(struct xml *xml, const struct answer_plan *plan)
+{
+    answers_component(xml, "Microsoft-Windows-International-Core");
+    answers_locales(xml, plan);
+    xml_close(xml);
+}
+
 static void write_all(struct xml *xml, const struct answer_plan *plan)
 {
     xml_open(xml, "unattend");

@@ -3,7 +3,6 @@
  * is, a medium from where its vendor offers it, room for another system.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <signal.h>
@@ -79,24 +78,6 @@ static void medium_json(const struct tool_call *call, const struct medium *mediu
     json_decref(json);
 }
 
-/* libudfread says on standard error what it does not like; here that is said in one line. This process has one thread.
- */
-static int identify_quietly(const char *path, struct medium *medium, struct error *error)
-{
-    int kept = dup(STDERR_FILENO), nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC), result;
-
-    if (kept >= 0 && nowhere >= 0)
-        dup2(nowhere, STDERR_FILENO);
-    result = medium_identify(path, medium, error);
-    if (kept >= 0) {
-        dup2(kept, STDERR_FILENO);
-        close(kept);
-    }
-    if (nowhere >= 0)
-        close(nowhere);
-    return result;
-}
-
 static void medium_lines(const struct tool_call *call, const struct medium *medium)
 {
     fprintf(call->out, "%s: %s \"%s\", %s%s\n", call->words[0], medium->udf ? "UDF" : "ISO 9660", medium->volume,
@@ -117,7 +98,7 @@ static int identify(struct tool_call *call)
 
     if (!medium)
         return tool_fail(call, error_set(&call->error, ENOMEM, "%s: out of memory", call->words[0]));
-    failed = identify_quietly(call->words[0], medium, &call->error);
+    failed = medium_identify(call->words[0], medium, &call->error);
     if (failed == 0)
         (call->values[OPTION_JSON] ? medium_json : medium_lines)(call, medium);
     free(medium);

@@ -20,6 +20,8 @@
 #define LOADED_BYTES (8 * MiB)
 /* Setup does nothing about the power button, and what is not finished goes on with the next start in any case. */
 #define SETUP_STOP_SECONDS 20
+/* Which driver a disk has changes with no event here. */
+#define LOOK_EVERY_NS INT64_C(1000000000)
 
 enum event { MEDIUM_STARTED = 1, OTHER_STARTED = 2, REPORTED = 4 };
 
@@ -155,11 +157,25 @@ static void name_phase(struct follow *f)
     pthread_mutex_unlock(&f->lock);
 }
 
+static void look(void *opaque)
+{
+    struct follow *f = opaque;
+
+    if (!disks_driven(f->machine, f->watched)) {
+        loop_timer_set(f->machine->main_loop, &f->look, clock_ns() + LOOK_EVERY_NS);
+        return;
+    }
+    profile_driven(&f->profile, f->journey);
+    write_down(f);
+}
+
 static int on_begin(void *opaque, struct machine *machine, struct error *error)
 {
     struct follow *f = opaque;
 
     f->machine = machine;
+    if (f->profile.change != PROFILE_STAYS)
+        loop_timer_set(machine->main_loop, &f->look, clock_ns() + LOOK_EVERY_NS);
     if (f->journey->step == JOURNEY_INSTALLED)
         return 0;
     f->journey->step = JOURNEY_INSTALLING;
@@ -204,6 +220,9 @@ static void on_end(void *opaque)
     struct follow *f = opaque;
 
     loop_timer_remove(f->machine->main_loop, &f->key);
+    loop_timer_remove(f->machine->main_loop, &f->look);
+    if (profile_ended(&f->profile, f->journey))
+        write_down(f);
 }
 
 const struct machine_follower *follow_start(struct follow *f)
@@ -211,6 +230,7 @@ const struct machine_follower *follow_start(struct follow *f)
     pthread_mutex_init(&f->lock, NULL);
     f->task = (struct loop_task){.run = on_events, .opaque = f};
     f->key = (struct loop_timer){.expired = press, .opaque = f};
+    f->look = (struct loop_timer){.expired = look, .opaque = f};
     f->follower = (struct machine_follower){.opaque = f,
                                             .begin = on_begin,
                                             .serial = on_serial,

@@ -1,7 +1,8 @@
 /*
  * An installation while its machine runs: presses the key that the medium's boot program asks for, counts the starts,
  * and hears from the guest's serial port that Windows is installed. Then the media are taken out, and a medium that was
- * downloaded is deleted unless it is to stay.
+ * downloaded is deleted unless it is to stay. Of an installed Windows that is to change its profile, whether it drives
+ * the disk that this is about.
  */
 #ifndef CASEMENT_WINDOWS_FOLLOW_H
 #define CASEMENT_WINDOWS_FOLLOW_H
@@ -10,13 +11,16 @@
 
 #include "../machine.h"
 #include "journey.h"
+#include "profile.h"
 
-/* All zeroes but for folder, journey and the flags before follow_start(). */
+/* All zeroes but for what stands in front of "Its own" before follow_start(). */
 struct follow {
     const char *folder;      /* the state folder */
     struct journey *journey; /* written while the machine runs; the follower's until end() */
     unsigned medium, disc;   /* their places among the disks */
     bool remove_medium;
+    struct profile_plan profile;
+    unsigned watched; /* the place of the disk that the profile's change is about */
     /* Its own: */
     struct machine_follower follower;
     struct machine *machine;
@@ -24,7 +28,7 @@ struct follow {
     size_t used;
     _Atomic unsigned events;
     struct loop_task task;
-    struct loop_timer key;
+    struct loop_timer key, look;
     int64_t key_until_ns;
     uint64_t read_before; /* bytes of the medium when firmware started it */
     pthread_mutex_t lock; /* over what follows */

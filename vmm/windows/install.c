@@ -39,6 +39,8 @@ static int run_machine(struct preparation *p)
                             .journey = &p->journey,
                             .medium = 1,
                             .disc = 2,
+                            .profile = p->profile,
+                            .watched = p->watched,
                             .remove_medium = p->config->windows.remove_medium};
 
     return machine_main(p->config, follow_start(&follow));
@@ -111,10 +113,12 @@ int install_run(const struct install *install)
         return refuse(&error);
     }
     p->config = &config;
-    p->disc = -1;
+    p->disc = p->trial = -1;
     exit_code = run_configured(install, p);
     if (p->disc >= 0)
         close(p->disc);
+    if (p->trial >= 0)
+        close(p->trial);
     free(p);
     config_free(&config);
     return exit_code;

@@ -7,6 +7,7 @@
 #include "casement/bytes.h"
 #include "casement/utf8.h"
 #include "iso9660.h"
+#include "udf.h"
 
 #define SECTOR MEDIUM_SECTOR
 #define FIRST_DESCRIPTOR 16U
@@ -304,6 +305,11 @@ int iso9660_open(const struct medium_source *image, struct iso9660 *iso, struct 
         if (is_joliet(descriptor) || (descriptor[0] == PRIMARY && !iso->root.image))
             failed = take_descriptor(iso, image, descriptor, at, error);
     }
+    if (failed == 0 && !iso->root.image && udf_is_there(image))
+        return error_set(error, ENOTSUP,
+                         "%s: has a UDF file system only, and files are taken from ISO 9660 ones; copy what is in it "
+                         "to a folder and name that",
+                         image->name);
     if (failed == 0 && !iso->root.image)
         return error_set(error, EILSEQ,
                          "%s: is no medium that is known, it has neither a UDF nor an ISO 9660 file "

@@ -19,7 +19,8 @@
 
 const char *const journey_step_names[JOURNEY_INSTALLED + 1] = {"new", "fetched", "prepared", "installing", "installed"};
 
-enum kind { STEP, NUMBER, TEXT, FLAG };
+/* LATER_TEXT: files that an older program wrote are without it. */
+enum kind { STEP, NUMBER, TEXT, FLAG, LATER_TEXT };
 
 static const struct field {
     const char *name;
@@ -33,7 +34,7 @@ static const struct field {
     FIELD(STEP, step),     FIELD(NUMBER, phase),       FIELD(TEXT, version), FIELD(TEXT, medium),
     FIELD(TEXT, digest),   FIELD(FLAG, fetched_by_us), FIELD(NUMBER, image), FIELD(TEXT, edition),
     FIELD(TEXT, language), FIELD(TEXT, profile),       FIELD(NUMBER, build), FIELD(TEXT, installed_at),
-    FIELD(TEXT, report),
+    FIELD(TEXT, report),   FIELD(LATER_TEXT, tried),
 #undef FIELD
 };
 
@@ -60,6 +61,10 @@ static int read_field(const struct field *field, const json_t *value, struct jou
             return -EILSEQ;
         *(unsigned *)to = (unsigned)number;
         return 0;
+    case LATER_TEXT:
+        if (!value)
+            return 0;
+        /* fall through */
     case TEXT:
         if (!json_is_string(value) || json_string_length(value) >= field->size)
             return -EILSEQ;
@@ -82,6 +87,7 @@ static json_t *make_field(const struct field *field, const struct journey *journ
     case NUMBER:
         return json_integer(*(const unsigned *)from);
     case TEXT:
+    case LATER_TEXT:
         return json_stringn(from, strnlen(from, field->size - 1));
     case FLAG:
         return json_boolean(*(const bool *)from);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,7 +177,7 @@ static int read_installer(struct volume *volume, struct medium *medium, struct e
     return failed;
 }
 
-int medium_identify(const char *path, struct medium *medium, struct error *error)
+static int identify(const char *path, struct medium *medium, struct error *error)
 {
     struct volume volume = {.fd = -1};
     int failed = volume_open(&volume, path, error);
@@ -192,5 +193,28 @@ int medium_identify(const char *path, struct medium *medium, struct error *error
     if (failed == 0)
         failed = file_exists(&volume, "efi/boot/bootx64.efi", &medium->boots_efi, error);
     volume_close(&volume);
+    return failed;
+}
+
+/*
+ * libudfread says on the stream of standard error what it does not like, of which the one line here is made. So that
+ * stream leads nowhere meanwhile, for all threads; lines of the log do not go through it. Nowhere stays open: another
+ * thread may have taken the stream just before it came back.
+ */
+int medium_identify(const char *path, struct medium *medium, struct error *error)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static FILE *nowhere;
+    FILE *kept;
+    int failed;
+
+    pthread_mutex_lock(&lock);
+    if (!nowhere)
+        nowhere = fopen("/dev/null", "we");
+    kept = stderr;
+    stderr = nowhere ? nowhere : kept;
+    failed = identify(path, medium, error);
+    stderr = kept;
+    pthread_mutex_unlock(&lock);
     return failed;
 }

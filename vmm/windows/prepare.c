@@ -21,19 +21,6 @@
 #define OEM_MAX (2 * GiB)
 #define ANSWER_FILE_MAX (1 * MiB)
 
-#define VIRTIO "virtio"
-
-static const char *wished_profile(const struct preparation *p)
-{
-    return p->config->windows.profile == CONFIG_PROFILE_VIRTIO ? VIRTIO : "inbox";
-}
-
-/* An installation keeps its own: its system may have no other driver that starts it. */
-static const char *profile_of(const struct preparation *p)
-{
-    return p->journey.step >= JOURNEY_INSTALLING && *p->journey.profile ? p->journey.profile : wished_profile(p);
-}
-
 static bool exists(const char *path)
 {
     struct stat info;
@@ -69,12 +56,12 @@ static int adopt(struct preparation *p, struct error *error)
     p->journey.step = JOURNEY_INSTALLED;
     snprintf(p->journey.report, sizeof p->journey.report, "found on the disk");
     if (!*p->journey.profile)
-        snprintf(p->journey.profile, sizeof p->journey.profile, "%s", wished_profile(p));
+        snprintf(p->journey.profile, sizeof p->journey.profile, "%s", p->profile.used);
     log_info("%s has a system or data on it; it is started and nothing is installed", p->disk);
     return journey_write(p->config->state, &p->journey, error);
 }
 
-int prepare_look(struct preparation *p, struct error *error)
+static int look(struct preparation *p, struct error *error)
 {
     const char *version = p->config->windows.version;
     int used, failed = find_disk(p, error);
@@ -83,6 +70,7 @@ int prepare_look(struct preparation *p, struct error *error)
         failed = journey_read(p->config->state, &p->journey, error);
     if (failed < 0)
         return failed;
+    profile_plan(&p->profile, &p->journey, &p->config->windows);
     if (p->journey.step >= JOURNEY_INSTALLING && !p->disk_there)
         return error_set(error, ENOENT,
                          "%s: the journey says that Windows is %s there, and the disk is gone; bring it back, or "
@@ -105,6 +93,15 @@ int prepare_look(struct preparation *p, struct error *error)
     }
     used = p->disk_there ? journey_disk_used(p->disk, p->qcow2, error) : 0;
     return used > 0 ? adopt(p, error) : used;
+}
+
+int prepare_look(struct preparation *p, struct error *error)
+{
+    int failed = look(p, error);
+
+    if (failed == 0)
+        profile_plan(&p->profile, &p->journey, &p->config->windows);
+    return failed;
 }
 
 /* Noted before the first byte, so that a medium that is whole when the program is killed is known to be ours. */
@@ -208,6 +205,7 @@ static int make_disk(struct preparation *p, struct error *error)
 
     if (p->disk_there)
         return 0;
+    p->config->windows.answers.disk_size = options.size;
     snprintf(part, sizeof part, "%s.part", p->disk);
     if (unlink(part) < 0 && errno != ENOENT)
         return error_set(error, errno, "%s: cannot be removed: %s", part, strerror(errno));
@@ -255,17 +253,18 @@ static int add_drivers(const struct preparation *p, const struct medium_image *i
                        struct error *error)
 {
     const struct config_windows *windows = &p->config->windows;
-    bool virtio = !strcmp(profile_of(p), VIRTIO);
+    const char *profile = p->profile.used;
+    const bool scsi = !strcmp(profile, PROFILE_SCSI);
     struct drivers_found found = {0};
     int failed = windows->drivers ? drivers_add(disc, windows->drivers, image, &found, error) : 0;
 
     if (failed < 0)
         return failed;
-    if (virtio && (!found.viostor || !found.netkvm))
-        return error_set(
-            error, ENOENT,
-            "--profile virtio: Setup needs the drivers viostor and NetKVM; give --drivers a virtio-win disc "
-            "image, or take --profile inbox");
+    if (profile_needs_drivers(profile) && (!(scsi ? found.vioscsi : found.viostor) || !found.netkvm))
+        return error_set(error, ENOENT,
+                         "--profile %s: Setup needs the drivers %s and NetKVM; give --drivers a virtio-win disc image, "
+                         "or take --profile inbox",
+                         profile, scsi ? "vioscsi" : "viostor");
     if (windows->drivers)
         log_info("%s: drivers %s", windows->drivers, found.names);
     *last = found.last;
@@ -321,10 +320,11 @@ int prepare(void *opaque, struct waiting *waiting, struct error *error)
     struct medium_image *image = calloc(1, sizeof *image);
     int failed = image ? 0 : error_set(error, ENOMEM, "the preparations: out of memory");
 
-    if (failed == 0 && !strcmp(profile_of(p), VIRTIO) && !p->config->windows.drivers)
+    if (failed == 0 && profile_needs_drivers(p->profile.used) && !p->config->windows.drivers)
         failed = error_set(error, EINVAL,
-                           "--profile virtio: Windows has no driver for it on its medium; add --drivers with a "
-                           "virtio-win disc image, or take --profile inbox");
+                           "--profile %s: Windows has no driver for it on its medium; add --drivers with a virtio-win "
+                           "disc image, or take --profile inbox",
+                           p->profile.used);
     if (failed == 0)
         failed = get_medium(p, waiting, error);
     if (failed == 0) {
@@ -335,48 +335,12 @@ int prepare(void *opaque, struct waiting *waiting, struct error *error)
         failed = make_disk(p, error);
     if (failed == 0)
         failed = make_disc(p, image, error);
-    if (failed == 0 && p->journey.step < JOURNEY_PREPARED) {
+    /* Until Setup is started, what is asked for may change. */
+    if (failed == 0 && p->journey.step < JOURNEY_INSTALLING) {
         p->journey.step = JOURNEY_PREPARED;
-        snprintf(p->journey.profile, sizeof p->journey.profile, "%s", wished_profile(p));
+        snprintf(p->journey.profile, sizeof p->journey.profile, "%s", p->profile.used);
         failed = journey_write(p->config->state, &p->journey, error);
     }
     free(image);
     return failed;
-}
-
-static int insert(struct config *config, unsigned at, const char *path, bool cdrom, enum config_bus bus, bool qcow2,
-                  struct error *error)
-{
-    const struct config_disk disk = {.path = (char *)path,
-                                     .bus = bus,
-                                     .cdrom = cdrom,
-                                     .read_only = cdrom,
-                                     .format = qcow2 ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW,
-                                     .format_given = true};
-
-    return config_insert_disk(config, at, &disk, error);
-}
-
-int prepare_disks(struct preparation *p, struct error *error)
-{
-    struct config *config = p->config;
-    bool virtio = !strcmp(profile_of(p), VIRTIO), installed = p->journey.step == JOURNEY_INSTALLED;
-    char disc[64];
-    int failed;
-
-    if (strcmp(profile_of(p), wished_profile(p)) != 0)
-        log_warning("--profile %s: Windows was installed with profile %s, and keeps it", wished_profile(p),
-                    profile_of(p));
-    config->card = virtio ? CONFIG_CARD_VIRTIO : CONFIG_CARD_E1000E;
-    /* Setup wipes the first disk that it finds, and no other may be taken for that one. */
-    if (!installed && config->disk_count) {
-        log_info("the other disks are attached when Windows is installed");
-        config_remove_disks(config);
-    }
-    failed = insert(config, 0, p->disk, false, virtio ? CONFIG_BUS_VIRTIO : CONFIG_BUS_NVME, p->qcow2, error);
-    if (failed < 0 || installed)
-        return failed;
-    failed = insert(config, 1, p->journey.medium, true, CONFIG_BUS_AHCI, false, error);
-    snprintf(disc, sizeof disc, "/proc/self/fd/%d", p->disc);
-    return failed == 0 ? insert(config, 2, disc, true, CONFIG_BUS_AHCI, false, error) : failed;
 }

@@ -9,6 +9,7 @@
 
 #include "../config.h"
 #include "journey.h"
+#include "profile.h"
 #include "source.h"
 #include "waiting.h"
 
@@ -18,18 +19,24 @@ struct preparation {
     struct journey journey;
     char disk[PATH_MAX]; /* the system disk */
     bool qcow2, disk_there;
-    int disc; /* the answer disc, a memfd; -1: none */
+    struct profile_plan profile;
+    int disc;         /* the answer disc, or one with drivers for another profile: a memfd; -1: none */
+    int trial;        /* the small disk for another profile's driver, a memfd; -1: none */
+    unsigned watched; /* the place of the disk that a change of profile is about */
 };
 
 /*
  * Reads the journey and looks at the disk, and settles what it is to be: preparation->journey.step is INSTALLED when
- * there is a system on the disk, whatever the journey says. Config, source and disc (-1) are set; the state folder is
- * the caller's. 0, or -errno with a text, and then nothing may be touched.
+ * there is a system on the disk, whatever the journey says. Config, source, disc and trial (-1) are set; the state
+ * folder is the caller's. 0, or -errno with a text, and then nothing may be touched.
  */
 int prepare_look(struct preparation *preparation, struct error *error);
 /* The steps that are left, as waiting_run()'s work; opaque is the preparation. 0, or -errno with a text. */
 int prepare(void *preparation, struct waiting *waiting, struct error *error);
-/* Puts the disks that the step needs in front of the user's, or instead of them. 0, or -errno with a text. */
+/*
+ * Puts the disks that the step needs in front of the user's, or instead of them; what a change of profile needs goes
+ * behind them, so that none of them moves. Network card as in the profile. 0, or -errno with a text.
+ */
 int prepare_disks(struct preparation *preparation, struct error *error);
 
 #endif
