@@ -21,21 +21,21 @@ MODULES = ("overlay veth bridge br_netfilter nf_tables nft_compat nft_chain_nat 
            "xt_MASQUERADE xt_nat xt_multiport xt_tcpudp ip_tables ip6_tables iptable_nat iptable_filter")
 
 
-def build_image(folder, archive):
+def build_image(tree, workplace):
     """
     The Dockerfile's last stage, with the tree from this host in place of the one that its first stage would make: that one compiles
-    everything anew. As an archive, because the host's engine and the rig's share no store.
+    everything anew. The path of an archive: the host's engine and the rig's share no store.
     """
     text = (machines.TREE / "Dockerfile").read_text()
     last = text[text.rindex("\nFROM "):].replace("COPY --from=build /casement/build/image/root/ /", "ADD root.tar /")
     assert "ADD root.tar" in last
-    (folder / "Dockerfile").write_text(last)
-    place = machines.TREE / "build/engine"
-    engine = ["podman", "--root", place / "store", "--runroot", place / "run", "--storage-driver", "vfs"]
-    archive.unlink(missing_ok=True)
-    for command in (["build", "--quiet", "--format", "docker", "--timestamp", "0", "-t", "localhost/casement", folder],
+    (tree / "Dockerfile").write_text(last)
+    engine = ["podman", "--root", workplace / "store", "--runroot", workplace / "run", "--storage-driver", "vfs"]
+    archive = workplace / "casement.tar"
+    for command in (["build", "--quiet", "--format", "docker", "--timestamp", "0", "-t", "localhost/casement", tree],
                     ["save", "--quiet", "--format", "docker-archive", "-o", archive, "localhost/casement"], ["rmi", "--all", "--force"]):
         subprocess.run([*engine, *command], check=True, capture_output=True)
+    return archive
 
 
 class Podman:

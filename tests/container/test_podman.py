@@ -124,7 +124,7 @@ def test_a_discs_names_are_converted(podman, storage, folder):
 
 
 @pytest.mark.long
-def test_a_users_own_container(rig, podman, image, storage, linux_disk, device_group):
+def test_a_users_own_container(rig, podman, image_archive, storage, linux_disk, device_group):
     """Rootless: an account of the host's with numbers of its own for what is in the container, and the device's group."""
     folder = storage(linux_disk)
     rig.shell(f"id tester || useradd --create-home --shell /bin/sh --groups {device_group} tester; "
@@ -132,7 +132,7 @@ def test_a_users_own_container(rig, podman, image, storage, linux_disk, device_g
               "mkdir -p /run/user/tester; chown tester: /run/user/tester; "
               "mkdir -p /var/lib/containers/tester; chown tester: /var/lib/containers/tester")
     own = Podman(rig, user="tester")
-    own("load", "--quiet", "--input", image.archive.parent / "casement.tar", seconds=400)
+    own("load", "--quiet", "--input", image_archive, seconds=400)
     one = Container(own, [*DEVICE, *MACHINE, *SERIAL, "--group-add", "keep-groups", "-v", f"{folder}:/storage", "-p", "8016:8006",
                           "--cgroups", "disabled"])
     try:
