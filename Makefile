@@ -7,7 +7,8 @@ VERSION := 0.1.0
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
 CPPFLAGS += -Iinclude -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCASEMENT_VERSION='"$(VERSION)"'
-BASE_CFLAGS := -std=c17 -pthread -fno-strict-aliasing -fstack-protector-strong $(WARNINGS)
+# Where the tree lies is not part of the program: another folder gives the same one, bit for bit.
+BASE_CFLAGS := -std=c17 -pthread -ffile-prefix-map=$(CURDIR)=. -fno-strict-aliasing -fstack-protector-strong $(WARNINGS)
 PKG_CFLAGS = $(shell pkg-config --cflags $(PACKAGES))
 LIBS = $(shell pkg-config --libs $(PACKAGES)) -pthread
 
@@ -107,7 +108,11 @@ docs: casement
 install: casement
 	install -D -m 755 casement $(DESTDIR)$(PREFIX)/bin/casement
 
+# The container's root tree, as an archive, too, and what is in it; the Dockerfile does no more.
+image: casement
+	tools/image casement build/image
+
 clean:
 	rm -rf build casement
 
-.PHONY: all check unit fuzz libs test format lint run rehearse layouts docs install clean
+.PHONY: all check unit fuzz libs test format lint run rehearse layouts docs install image clean

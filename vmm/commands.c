@@ -32,6 +32,7 @@ static void usage(FILE *out)
           "  casement run [OPTION...]     run a machine until it powers off\n"
           "  casement check               what this host offers and lacks\n"
           "  casement ctl COMMAND         speak to a running machine\n"
+          "  casement health              whether the machine of this container answers\n"
           "  casement image COMMAND       make, look at, mend and copy disk images\n"
           "  casement windows [OPTION...] install and run Windows; tools for its media\n"
           "  casement container           the entry point of a container: `windows` by variables of dockurr/windows\n"
@@ -130,6 +131,11 @@ static int ctl_command(int count, char **arguments)
     return ctl_main(count, arguments, stdout);
 }
 
+static int health_command(int count, char **arguments)
+{
+    return health_main(count, arguments, stdout);
+}
+
 static int image_command(int count, char **arguments)
 {
     return image_main(count, arguments, stdout);
@@ -154,8 +160,13 @@ int casement_main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*main)(int count, char **arguments);
-    } commands[] = {{"run", run_main},        {"check", check_command},     {"ctl", ctl_command},
-                    {"image", image_command}, {"windows", windows_command}, {"container", container_main},
+    } commands[] = {{"run", run_main},
+                    {"check", check_command},
+                    {"ctl", ctl_command},
+                    {"health", health_command},
+                    {"image", image_command},
+                    {"windows", windows_command},
+                    {"container", container_main},
                     {"config", config_main}};
     struct error error;
 
@@ -174,8 +185,9 @@ int casement_main(int argc, char **argv)
         puts("casement " CASEMENT_VERSION);
         return finish(EXIT_CODE_POWERED_OFF);
     }
-    error_set(&error, EINVAL,
-              "%s: no such command; give run, check, ctl, image, windows, container or config, see `casement --help`",
-              argv[1]);
+    error_set(
+        &error, EINVAL,
+        "%s: no such command; give run, check, ctl, health, image, windows, container or config, see `casement --help`",
+        argv[1]);
     return wrong(error.text);
 }

@@ -1,4 +1,5 @@
-/* The commands of the program: casement run, check, ctl, image, windows, config, and --help and --version. */
+/* The commands of the program: casement run, check, ctl, health, image, windows, container, config, and --help and
+ * --version. */
 #ifndef CASEMENT_COMMANDS_H
 #define CASEMENT_COMMANDS_H
 
@@ -19,6 +20,13 @@ int check_main(FILE *out);
  */
 int ctl_main(int count, char **arguments, FILE *out);
 void ctl_help(FILE *out);
+
+/*
+ * `casement health` (vmm/health.c): arguments[0 .. count) are options of ctl. One line about the machine to out, or why
+ * it does not answer to standard error. Returns EXIT_CODE_POWERED_OFF, or else EXIT_CODE_FAILED: engines of containers
+ * know two.
+ */
+int health_main(int count, char **arguments, FILE *out);
 
 /*
  * `casement image` (vmm/image.c): arguments[0 .. count) are its command and what belongs to it. Returns the exit

