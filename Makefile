@@ -2,7 +2,7 @@
 CC ?= cc
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
-PACKAGES := slirp liburing zlib libvncserver libwebsockets jansson libssl libcrypto libcurl libudfread libisofs-1 expat
+PACKAGES := slirp liburing zlib libvncserver libwebsockets jansson libssl libcrypto libcurl libudfread libisofs-1 expat libmnl libnftables
 VERSION := 0.1.0
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
@@ -44,6 +44,9 @@ build/$(1)/casement: $$(SOURCES:%.c=build/$(1)/%.o)
 build/$(1)/test/%: build/$(1)/tests/unit/%.o $$(TEST_HELPERS:%.c=build/$(1)/%.o) build/$(1)/libcasement.a
 	@mkdir -p $$(@D)
 	$$(CC) $(2) -o $$@ $$^ $$(LIBS) -lcmocka
+build/$(1)/network/guest: build/$(1)/tests/network/guest.o build/$(1)/libcasement.a
+	@mkdir -p $$(@D)
+	$$(CC) $(2) -o $$@ $$^ $$(LIBS)
 endef
 $(eval $(call flavour,release,$(CFLAGS)))
 $(eval $(call flavour,asan,$(ASAN)))
@@ -92,6 +95,9 @@ lint:
 
 run:
 	tools/run
+# The whole story of an installation, with a Linux that plays Windows Setup: make rehearse SYSTEM=server-2022
+rehearse: casement
+	tests/rehearsal/rehearse
 # The table of keyboard layouts, from the X keyboard configuration of the machine at hand.
 layouts:
 	tools/layouts >build/layouts.inc && mv build/layouts.inc devices/input/layouts.inc
@@ -109,4 +115,4 @@ image: casement
 clean:
 	rm -rf build casement
 
-.PHONY: all check unit fuzz libs test format lint run layouts docs install image clean
+.PHONY: all check unit fuzz libs test format lint run rehearse layouts docs install image clean

@@ -1,6 +1,5 @@
 /* `casement check`: what this host offers and lacks, one line each, with what to do about it. */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <liburing.h>
 #include <linux/kvm.h>
@@ -17,6 +16,7 @@
 #include "exit_codes.h"
 #include "host_memory.h"
 #include "kvm_probe.h"
+#include "network/network.h"
 
 #define VCPUS_WANTED CONFIG_CPUS_MAX
 
@@ -222,22 +222,20 @@ static void check_firmware(FILE *out)
         say(out, false, "firmware: no OVMF found; install the package ovmf, or give --firmware FILE or --kernel FILE");
 }
 
-/* Devices that later network back ends use; user-mode networking needs none of them. */
 static void check_network(FILE *out)
 {
-    static const char *const devices[] = {"/dev/net/tun", "/dev/vhost-net"};
+    static const struct {
+        enum config_net net;
+        const char *name;
+    } kinds[] = {{CONFIG_NET_NAT, "nat"}, {CONFIG_NET_BRIDGE, "bridge"}};
+    struct error error;
 
-    for (size_t n = 0; n < ARRAY_SIZE(devices); n++) {
-        int fd = open(devices[n], O_RDWR | O_CLOEXEC | O_NONBLOCK);
-
-        if (fd >= 0) {
-            close(fd);
-            say(out, true, "%s: usable", devices[n]);
-        } else {
-            say(out, false, "%s: %s, --net user works without it; in a container add --device %s", devices[n],
-                strerror(errno), devices[n]);
-        }
-    }
+    say(out, true, "--net user: usable");
+    for (size_t n = 0; n < ARRAY_SIZE(kinds); n++)
+        if (network_available(kinds[n].net, &error) == 0)
+            say(out, true, "--net %s: usable", kinds[n].name);
+        else
+            say(out, false, "%s", error.text);
 }
 
 int check_main(FILE *out)

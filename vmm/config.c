@@ -302,6 +302,13 @@ static int check_contradictions(const struct config *config, struct error *error
         {"--share-readonly", "no --share", "there is no folder to protect; add --share FOLDER or leave it out",
          config->share_read_only, !config->share},
         {"--mac", "--net none", "there is no card that has it; leave one out", config->mac_given, no_net},
+        {"--forward", "--net bridge", "the guest has an address of its own, where all ports are its own; leave one out",
+         config->forward_count > 0, config->net == CONFIG_NET_BRIDGE},
+        {"--share", "--net bridge",
+         "the guest is on a network of others, and the folder is for it alone; leave one out", config->share != NULL,
+         config->net == CONFIG_NET_BRIDGE},
+        {"--net-interface", "--net", "only --net nat and --net bridge have a way out with a name; leave one out",
+         config->net_interface != NULL, config->net != CONFIG_NET_NAT && config->net != CONFIG_NET_BRIDGE},
         {"--vnc", "--display none", "there is no screen to look at; leave one out", config->vnc_address != NULL,
          !config->display_width},
         {"--vnc-password-file", "--vnc none", "there is no port that it is for; add --vnc PORT or leave it out",
@@ -430,6 +437,7 @@ void config_free(struct config *config)
     free(config->keyboard);
     free(config->serial);
     free(config->screenshot);
+    free(config->net_interface);
     free(config->vnc_address);
     free(config->vnc_password_file);
     free(config->state);

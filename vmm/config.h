@@ -20,7 +20,7 @@
 #define CONFIG_CPUS_MAX 64
 #define CONFIG_WEB_HOSTS 16
 
-enum config_net { CONFIG_NET_USER, CONFIG_NET_NONE };
+enum config_net { CONFIG_NET_USER, CONFIG_NET_NAT, CONFIG_NET_BRIDGE, CONFIG_NET_NONE };
 enum config_card { CONFIG_CARD_VIRTIO, CONFIG_CARD_E1000E };
 enum config_profile { CONFIG_PROFILE_INBOX, CONFIG_PROFILE_VIRTIO, CONFIG_PROFILE_SCSI, CONFIG_PROFILE_AHCI };
 enum config_action { CONFIG_RESET, CONFIG_STOP };
@@ -73,6 +73,7 @@ struct config {
     unsigned disk_count;
     enum block_engine io_engine;
     enum config_net net;
+    char *net_interface; /* the way out of this container; NULL: that of the default route */
     enum config_card card;
     struct net_forward forwards[CONFIG_FORWARDS];
     unsigned forward_count;

@@ -14,6 +14,7 @@
 #include "config.h"
 #include "control.h"
 #include "host_memory.h"
+#include "network/network.h"
 #include "share/share.h"
 #include "viewer/rfb_port.h"
 #include "viewer/secret.h"
@@ -190,18 +191,6 @@ static int check_disks(const struct config *config, struct error *error)
     return 0;
 }
 
-/* Every port is taken for a moment. */
-static int check_network(const struct config *config, struct error *error)
-{
-    const struct net_user_options options = {.forwards = config->forwards, .forward_count = config->forward_count};
-    struct net_backend *backend;
-    int failed = config->forward_count ? net_user_create(&options, &backend, error) : 0;
-
-    if (config->forward_count && failed == 0)
-        backend->ops->destroy(backend);
-    return failed;
-}
-
 static int check_share(const struct config *config, struct error *error)
 {
     const struct share_options options = {
@@ -272,7 +261,7 @@ int config_check(const struct config *config, struct error *error)
 {
     static int (*const checks[])(const struct config *, struct error *) = {
         check_memory, state_check,   check_shared_files, check_outputs, check_disks,
-        check_boot,   check_network, check_share,        check_vnc,     check_web,
+        check_boot,   network_check, check_share,        check_vnc,     check_web,
     };
     int failed = 0;
 

@@ -2,6 +2,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,10 +16,16 @@
 #include "casement/pci.h"
 #include "exit_codes.h"
 #include "machine.h"
+#include "network/network.h"
+#include "network/rights.h"
 
 #define SECOND_NS INT64_C(1000000000)
 /* A guest whose screen sleeps takes the first press for a wake-up (platform contract 10). */
 #define SECOND_PRESS_NS (15 * SECOND_NS)
+/* What opens files of other users in a container, the page's port, and locks memory on older kernels. */
+#define RIGHTS_KEPT                                                                                           \
+    (RIGHT(CAP_DAC_OVERRIDE) | RIGHT(CAP_DAC_READ_SEARCH) | RIGHT(CAP_FOWNER) | RIGHT(CAP_NET_BIND_SERVICE) | \
+     RIGHT(CAP_IPC_LOCK))
 
 static void finish(struct machine *m, int exit_code)
 {
@@ -324,7 +331,10 @@ int machine_main(const struct config *config, const struct machine_follower *fol
     pthread_mutex_init(&m->fault_lock, NULL);
     pthread_mutex_init(&m->statistics.lock, NULL);
     lifecycle_block_signals();
-    if (machine_create(m, &error) < 0) {
+    if (network_open(config, &m->net, &m->share_listener, &error) < 0 || rights_drop(RIGHTS_KEPT, &error) < 0) {
+        log_error("%s", error.text);
+        exit_code = EXIT_CODE_CONFIGURATION;
+    } else if (machine_create(m, &error) < 0) {
         log_error("%s", error.text);
         exit_code = m->vm ? EXIT_CODE_CONFIGURATION : EXIT_CODE_NO_KVM;
     } else {

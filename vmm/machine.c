@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/stat.h>
 
 #include "casement/bytes.h"
@@ -140,7 +141,8 @@ static int create_share(struct machine *m, struct error *error)
     const struct share_options options = {.folder = config->share,
                                           .state = config->state,
                                           .name = config->name,
-                                          .socket = config->share_socket,
+                                          .socket = !m->share_listener ? config->share_socket : NULL,
+                                          .listener = m->share_listener,
                                           .read_only = config->share_read_only};
 
     return config->share ? share_create(&options, &m->share, error) : 0;
@@ -148,19 +150,10 @@ static int create_share(struct machine *m, struct error *error)
 
 static int create_network(struct machine *m, struct error *error)
 {
-    const struct net_user_options user = {.forwards = m->config->forwards,
-                                          .forward_count = m->config->forward_count,
-                                          .host_name = m->config->name,
-                                          .share_socket = m->config->share_socket};
-    struct net_card_options card = {.slot = SLOT_NETWORK, .counters = &m->net_counters};
-    int failed;
+    struct net_card_options card = {.slot = SLOT_NETWORK, .counters = &m->net_counters, .backend = m->net};
 
-    if (m->config->net == CONFIG_NET_NONE)
+    if (!m->net)
         return 0;
-    failed = net_user_create(&user, &m->net, error);
-    if (failed < 0)
-        return failed;
-    card.backend = m->net;
     memcpy(card.mac, m->config->mac, sizeof card.mac);
     return m->config->card == CONFIG_CARD_E1000E ? e1000e_create(&m->board, &card, error)
                                                  : virtio_net_create(&m->board, &card, error);
@@ -271,6 +264,8 @@ void machine_destroy(struct machine *m)
     if (m->net)
         m->net->ops->destroy(m->net);
     share_destroy(m->share);
+    if (m->share_listener)
+        close(m->share_listener);
     disks_close(m);
     input_destroy(m->input);
     if (m->board.pci)

@@ -78,6 +78,7 @@ struct machine {
     struct fw_cfg *fw_cfg;
     struct share *share; /* NULL: no folder is shared */
     struct net_backend *net;
+    int share_listener; /* of the network, where it has one; 0: none */
     struct net_counters net_counters;
     struct block *disks[CONFIG_DISKS];
     struct disk_watch {

@@ -74,6 +74,39 @@ struct net_backend {
     uint16_t mtu;
 };
 
+/*
+ * What stands beside a TAP: answers some frames of the guest itself, such as DHCP, so that no socket with rights is
+ * needed for them. All of it runs on the card's loop, but for destroy. Every callback may be NULL.
+ */
+#define NET_ANSWER_MAX 1514
+struct net_side {
+    /*
+     * A frame of the guest: the length of the answer (0: it is taken and has none), or -1: it is for the network.
+     * answer has room for NET_ANSWER_MAX bytes.
+     */
+    int (*answer)(void *opaque, const uint8_t *frame, size_t length, uint8_t *answer);
+    /* A frame for the guest that it has not asked for, each announce_ns: its length, or 0. */
+    size_t (*announce)(void *opaque, uint8_t *frame);
+    int64_t announce_ns;
+    /* The card has come to the loop, or leaves it. */
+    void (*attach)(void *opaque, struct loop *loop);
+    void (*detach)(void *opaque);
+    /* Once, behind the last of the others: gives back what was made for the TAP. */
+    void (*destroy)(void *opaque);
+    void *opaque;
+};
+
+/*
+ * An open TAP or macvtap, which carries plain frames: no vnet header, no packet information. The descriptor is the back
+ * end's from now on, and non-blocking. When this fails, the descriptor and the side stay the caller's.
+ */
+struct net_tap_options {
+    int fd;
+    uint16_t mtu;
+    struct net_side side;
+};
+int net_tap_create(const struct net_tap_options *options, struct net_backend **backend, struct error *error);
+
 /* One port of the host that leads into the guest. */
 struct net_forward {
     bool udp;

@@ -66,7 +66,7 @@ class Casement:
 
     def guest_status(self, seconds=240):
         """What the guest's script ended with (tests/guest/init)."""
-        return int(self.wait_serial(r"^GUEST-STATUS=(\d+)", seconds).group(1))
+        return int(self.wait_serial(r"^GUEST-STATUS=(\d+)\s", seconds).group(1))
 
     def wait_end(self, seconds=120):
         """The exit status of casement, which must end by itself."""

@@ -31,7 +31,7 @@ def test_processors_and_memory(linux):
     machine = linux("nproc; sed -n 's/MemTotal: *\\([0-9]*\\) kB/memory \\1/p' /proc/meminfo", "--cpus", "2",
                     memory="512M")
     assert machine.wait_serial(r"^(\d+)\r?$").group(1) == "2"
-    assert 400 << 10 < int(machine.wait_serial(r"^memory (\d+)").group(1)) < 512 << 10
+    assert 400 << 10 < int(machine.wait_serial(r"^memory (\d+)\s").group(1)) < 512 << 10
     assert machine.guest_status() == 0
 
 

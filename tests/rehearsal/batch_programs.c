@@ -134,14 +134,46 @@ static void reg_query(const struct batch *batch, const struct words *words, FILE
     fputs(*found ? found : "ERROR: The system was unable to find the specified registry key or value.\n", out);
 }
 
+static void reg_delete(const struct batch *batch, const struct words *words, FILE *out)
+{
+    const char *name = option(words, "/v");
+    char key[1024], path[1024], fresh[1100], line[LINE_SIZE], wanted[2048];
+    bool found = false;
+    FILE *from, *to;
+
+    if (words->count != 5 || !name || !same(words->all[4], "/f"))
+        refuse("reg delete: not KEY /v NAME /f");
+    check_key(words->all[1], key, sizeof key);
+    from = find_path(batch, REGISTRY, path, sizeof path) ? fopen(path, "r") : NULL;
+    snprintf(fresh, sizeof fresh, "%s.new", path);
+    to = from ? fopen(fresh, "w") : NULL;
+    if (!to)
+        refuse("the registry cannot be written");
+    snprintf(wanted, sizeof wanted, "%s\t%s\t", key, name);
+    while (fgets(line, sizeof line, from))
+        if (strncasecmp(line, wanted, strlen(wanted)) == 0)
+            found = true;
+        else
+            fputs(line, to);
+    fclose(from);
+    if (fclose(to) != 0 || rename(fresh, path) < 0)
+        refuse("the registry cannot be written");
+    fputs(found ? "The operation completed successfully.\n"
+                : "ERROR: The system was unable to find the specified "
+                  "registry key or value.\n",
+          out);
+}
+
 static void run_reg(struct batch *batch, const struct words *words, FILE *out)
 {
     if (words->count > 1 && same(words->all[0], "add"))
         reg_add(batch, words);
     else if (words->count > 1 && same(words->all[0], "query"))
         reg_query(batch, words, out);
+    else if (words->count > 1 && same(words->all[0], "delete"))
+        reg_delete(batch, words, out);
     else
-        refuse("reg: neither add nor query");
+        refuse("reg: none of add, query, delete");
 }
 
 /* A drive of the shared folder: the client of Windows takes the address of a WebDAV server. */

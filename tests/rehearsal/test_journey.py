@@ -4,6 +4,7 @@ Setup's rules are kept, the starts of the machine are followed, the guest's repo
 there. LONG=1: every system, both profiles, and the program killed at each step.
 """
 import json
+import random
 import re
 import signal
 
@@ -12,6 +13,9 @@ import pytest
 import rehearsal
 
 STEP_SECONDS = 900
+STEPS = ["Press any key", "REHEARSAL-PHASE windowsPE begins", "REHEARSAL-INSTALLS", "REHEARSAL-PHASE windowsPE done",
+         "REHEARSAL-PHASE specialize begins", "REHEARSAL-PHASE oobeSystem begins", "REHEARSAL-DESKTOP"]
+BETWEEN_SECONDS = 20  # of two steps, about, in an outer machine with nothing beside it
 RDP_REQUEST = "030000130ee000000000000100080003000000"  # X.224 connection request with a negotiation ([MS-RDPBCGR] 2.2.1.1)
 
 
@@ -21,7 +25,7 @@ class Journey:
     def __init__(self, rig, casement, medium, *options):
         self.rig, self.casement = rig, casement
         self.state = rig.shell("mktemp -d /tmp/journey.XXXXXX").stdout.strip()
-        self.options = ["--version", medium, "--state", self.state, "--memory", "640M", "--disk-size", "2G",
+        self.options = ["--version", medium, "--state", self.state, "--memory", "640M", "--disk-size", "768M",
                         "--forward", "127.0.0.1:13389:3389", *options]
 
     def start(self, *options):
@@ -29,6 +33,9 @@ class Journey:
 
     def read(self):
         return json.loads(self.rig.shell(f"cat {self.state}/journey.json").stdout)
+
+    def remove(self, name):
+        self.rig.shell(f"rm {self.state}/{name}")
 
     def write(self, journey):
         self.rig.shell(f"cat >{self.state}/journey.json <<'END'\n{json.dumps(journey)}\nEND")
@@ -110,6 +117,25 @@ def test_from_a_medium_to_a_desktop(journey, rig):
     stop(machine)
     assert not re.search("Press any key|windowsPE", machine.serial)
     assert one.read() == found
+    check_untouched(one)
+
+
+def kill(machine):
+    machine.signal(signal.SIGKILL)
+    machine.run.wait(60)
+
+
+def check_untouched(one):
+    """What the monitor itself does with a finished disk at a start, before its guest writes anything: nothing."""
+    before = one.digest()
+    for lose_journey in (False, True):
+        if lose_journey:
+            one.remove("journey.json")
+        machine = one.start("--version", "2022")
+        wait(machine, "BdsDxe: loading")
+        kill(machine)
+        assert one.read()["step"] == "installed"
+    assert one.digest() == before
 
 
 def test_virtio_from_the_start(journey, rig, folder):
@@ -150,10 +176,6 @@ def change_profile(one, to, *options):
     stop(machine)
     assert f"Windows has started from profile {to}" in said(machine), said(machine)
     assert (one.read()["profile"], one.read()["tried"]) == (to, "")
-    machine = one.start("--profile", to)
-    wait(machine, "REHEARSAL-DESKTOP")
-    stop(machine)
-    assert "profile" not in said(machine), said(machine)
 
 
 @pytest.mark.long
@@ -163,6 +185,10 @@ def test_another_profile_and_back(journey, folder):
     change_profile(one, "virtio", "--drivers", drivers.disc(folder))
     # Windows keeps NVMe among what it starts with only as long as it does.
     change_profile(one, "inbox")
+    machine = one.start("--profile", "inbox")
+    wait(machine, "REHEARSAL-DESKTOP")
+    stop(machine)
+    assert "profile" not in said(machine), said(machine)
 
 
 @pytest.mark.long
@@ -199,15 +225,33 @@ def test_other_systems(journey, system, options, edition):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("line", ["Press any key", "REHEARSAL-PHASE windowsPE begins", "REHEARSAL-INSTALLS", "REHEARSAL-PHASE windowsPE done",
-                                  "REHEARSAL-PHASE specialize begins", "REHEARSAL-PHASE oobeSystem begins", "REHEARSAL-DESKTOP"])
+@pytest.mark.parametrize("line", STEPS)
 def test_killed_at_each_step(journey, line):
     one = journey("11")
     machine = one.start()
     wait(machine, line)
-    machine.signal(signal.SIGKILL)
-    machine.run.wait(60)
+    kill(machine)
+    finish(one)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(20))
+def test_killed_at_random_instants(journey, seed):
+    """Behind the start or a step, so that how fast the machine is does not say where; a failure shows what is printed."""
+    choice = random.Random(seed)
+    line, seconds = choice.choice(["", *STEPS]), choice.uniform(0, BETWEEN_SECONDS)
+    one = journey("11")
+    machine = one.start()
+    if line:
+        wait(machine, line)
+    assert machine.run.wait(seconds) is None
+    kill(machine)
+    print(f"seed {seed}: killed {seconds:.1f} seconds behind {line or 'the start'}, with {machine.serial.splitlines()[-1:]}")
+    finish(one)
+
+
+def finish(one):
     machine = one.start()
     wait(machine, "REHEARSAL-DESKTOP edition=Professional")
     stop(machine)
-    assert one.read()["step"] == "installed" or line == "REHEARSAL-DESKTOP"
+    assert one.read()["step"] == "installed"

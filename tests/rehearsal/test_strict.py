@@ -184,7 +184,33 @@ def test_the_script_reports_when_the_user_is_there(setting):
                         (made.folder / "com1").read_bytes())
 
 
+def reports(made):
+    return (made.folder / "com1").read_bytes().count(b"CASEMENT-INSTALLED")
+
+
+def runs_at_logon(made):
+    registry = (made.folder / "Windows/System32/config/REHEARSAL").read_text()
+    return re.findall(r"\\Run\tCasement\tREG_SZ\t(.*)", registry)
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_a_logon_that_was_cut_off_is_made_up_for(pro, cut_off):
+    with_registry(pro)
+    pro.run_script(SETUP_COMPLETE)
+    again, = runs_at_logon(pro)
+    if not cut_off:
+        pro.run_script(f"cmd.exe /d /c {SETUP_COMPLETE} logon")
+        assert reports(pro) == 1 and runs_at_logon(pro) == [again]
+    else:
+        (pro.script.parent / "logon.started").write_text("started")
+        pro.run_script(again)
+        assert reports(pro) == 1 and (pro.script.parent / "logon.complete").exists() and runs_at_logon(pro) == [again]
+    pro.run_script(again)
+    assert reports(pro) == 2 and not runs_at_logon(pro)
+
+
 @pytest.mark.parametrize("old,new,says", [
+    ("reg add", "reg put", "none of add, query, delete"),
     ("net accounts", "net acounts", "net: neither accounts"),
     ("powercfg /hibernate", "powercgf /hibernate", "powercgf is no command"),
     ("goto logon", "goto logout", "no label logout"),
@@ -198,7 +224,7 @@ def test_the_script_reports_when_the_user_is_there(setting):
     ('reg add "HKLM', 'reg add "HKEM', "is no key"),
     ("group=\"@FirewallAPI", "group=\"FirewallAPI", "netsh: group="),
     ("echo started>", "echo started 1>", "is a handle"),
-    ('started>"%here%', 'started>"%heer%', "%heer% is not set"),
+    ('started>"%here%system', 'started>"%heer%system', "%heer% is not set"),
     ('"%here%system.started"', '"%here%system.started', "quote has no end"),
     ("powercfg /hibernate off", "powercfg /hibernate off & echo done", "& is not known"),
 ])

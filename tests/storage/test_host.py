@@ -129,7 +129,7 @@ def test_limits_hold_and_are_counted(linux, image):
               "dd if=/dev/nvme0n1 of=/dev/null bs=4096 count=128 iflag=direct 2>/dev/null; c=$(now)\n"
               "echo TOOK $((b - a)) $((c - b)); sleep 1000\n")
     machine = linux(script, "--disk", f"{image(16)},bps=1M", "--disk", f"{image(16)},bus=nvme,iops=64")
-    by_bytes, by_operations = map(int, machine.wait_serial(r"TOOK (\d+) (\d+)", 300).groups())
+    by_bytes, by_operations = map(int, machine.wait_serial(r"TOOK (\d+) (\d+)\s", 300).groups())
     assert by_bytes >= 2 and by_operations >= 1
     now = disks(machine)
     assert now["disk0"]["limit_bytes_per_second"] == 1 << 20 and now["disk0"]["limit_operations_per_second"] is None

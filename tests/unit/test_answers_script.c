@@ -34,7 +34,7 @@ static void assert_line(const char *script, const char *line, bool expected)
 /* Every label that is gone to is there, once; every part ends before the next begins. */
 static void check_labels(const char *script, bool programs)
 {
-    static const char *const labels[] = {":logon", ":system", ":user", ":forget", ":report", ":programs"};
+    static const char *const labels[] = {":logon", ":again", ":system", ":user", ":forget", ":report", ":programs"};
 
     for (unsigned n = 0; n < ARRAY_SIZE(labels); n++) {
         char wanted[32];
@@ -42,7 +42,7 @@ static void check_labels(const char *script, bool programs)
 
         snprintf(wanted, sizeof wanted, "\r\n%s\r\n", labels[n]);
         found = strstr(script, wanted);
-        assert_int_equal(found != NULL, n < 5 || programs);
+        assert_int_equal(found != NULL, n < 6 || programs);
         if (!found)
             continue;
         assert_null(strstr(found + 1, wanted));
@@ -65,6 +65,10 @@ static void check_script(const char *script, const struct fake_target *target, c
     }
     assert_true(at > script && at[-1] == '\n');
     check_labels(script, programs);
+    assert_line(script,
+                "reg add \"HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Run\" /v Casement /t REG_SZ /d "
+                "\"cmd.exe /d /c C:\\Windows\\Setup\\Scripts\\SetupComplete.cmd again\" /f",
+                true);
     assert_line(script, "net accounts /maxpwage:unlimited", true);
     assert_line(script, "powercfg /hibernate off", true);
     assert_line(script, "powercfg /change monitor-timeout-ac 0", true);
@@ -160,29 +164,34 @@ static void the_script_says_all_of_it(void **state)
 /* The parts are run in this order, whichever way Windows starts the script. */
 static void the_phases_and_their_marks(void **state)
 {
-    static const char *const order[] = {"if /i \"%~1\"==\"logon\" goto logon",
-                                        "if /i \"%~1\"==\"programs\" goto programs",
-                                        "call :system >>\"%log%\" 2>&1\r\nexit /b 0",
-                                        "\r\n:logon\r\n",
-                                        "if not exist \"%here%system.complete\" call :system",
-                                        "call :user",
-                                        "call :forget",
-                                        "\" programs\r\n",
-                                        "call :report",
-                                        "\r\n:system\r\necho started>\"%here%system.started\"\r\n",
-                                        "\\ConfigSetRoot\"",
-                                        "slmgr.vbs",
-                                        "pnputil",
-                                        "echo complete>\"%here%system.complete\"\r\nexit /b 0",
-                                        "\r\n:user\r\n",
-                                        "\r\n:forget\r\n",
-                                        "\r\n:programs\r\n",
-                                        "install.bat",
-                                        "command.txt",
-                                        "\r\n:report\r\n",
-                                        "reg query \"HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\" /v UBR",
-                                        "mode COM1:",
-                                        "CASEMENT-INSTALLED"};
+    static const char *const order[] = {
+        "if /i \"%~1\"==\"logon\" goto logon",
+        "if /i \"%~1\"==\"again\" goto again",
+        "if /i \"%~1\"==\"programs\" goto programs",
+        "call :system >>\"%log%\" 2>&1\r\nexit /b 0",
+        "\r\n:again\r\n",
+        "if not exist \"%here%logon.complete\" goto logon\r\ncall :report",
+        "reg delete \"HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Run\" /v Casement",
+        "\r\n:logon\r\necho started>\"%here%logon.started\"\r\n",
+        "if not exist \"%here%system.complete\" call :system",
+        "call :user",
+        "call :forget",
+        "\" programs\r\n",
+        "echo complete>\"%here%logon.complete\"\r\ncall :report",
+        "\r\n:system\r\necho started>\"%here%system.started\"\r\n",
+        "\\ConfigSetRoot\"",
+        "slmgr.vbs",
+        "pnputil",
+        "echo complete>\"%here%system.complete\"\r\nexit /b 0",
+        "\r\n:user\r\n",
+        "\r\n:forget\r\n",
+        "\r\n:programs\r\n",
+        "install.bat",
+        "command.txt",
+        "\r\n:report\r\n",
+        "reg query \"HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\" /v UBR",
+        "mode COM1:",
+        "CASEMENT-INSTALLED"};
     struct answers all = fake_wishes[1];
     const char *at;
     char *script;

@@ -254,6 +254,11 @@ static void options_that_exclude_each_other(void **state)
     assert_says("--forward", "--net none");
     assert_int_equal(COMPLETE(BASE, "--net=none", "--mac=02:00:00:00:00:01"), -EINVAL);
     assert_says("--mac", "--net none");
+    assert_int_equal(COMPLETE(BASE, "--net=bridge", "--forward=2222:22"), -EINVAL);
+    assert_says("--forward", "--net bridge");
+    assert_int_equal(COMPLETE(BASE, "--net-interface=eth0"), -EINVAL);
+    assert_says("--net-interface", "--net nat");
+    assert_int_equal(COMPLETE(BASE, "--net=nat", "--net-interface=eth0", "--forward=2222:22"), 0);
     assert_int_equal(COMPLETE(BASE, "--display=none", "--screenshot", in_folder("x.png")), -EINVAL);
     assert_says("--screenshot", "--display none");
     assert_untouched();

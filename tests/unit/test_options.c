@@ -112,8 +112,8 @@ static void numbers_have_limits(void **state)
     assert_refused(PARSE("--cpus", "0"), "--cpus 0: below the limit", "1 to 64");
     assert_refused(PARSE("--memory", "63M"), "--memory 63M: below the limit", "64M to 1024G");
     assert_refused(PARSE("--memory", "2T"), "--memory 2T: above the limit", "64M to 1024G");
-    assert_refused(PARSE("--net", "tap"), "--net tap", "user|none");
-    assert_refused(PARSE("--net", "use"), "--net use", "user|none");
+    assert_refused(PARSE("--net", "tap"), "--net tap", "user|nat|bridge|none");
+    assert_refused(PARSE("--net", "use"), "--net use", "user|nat|bridge|none");
 }
 
 static void mistyped_options_get_a_suggestion(void **state)

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "../exit_codes.h"
+#include "../network/network.h"
 #include "../windows/install.h"
 #include "casement/log.h"
 #include "container.h"
@@ -29,7 +30,9 @@ static void usage(void)
 
 int container_main(int count, char **arguments)
 {
-    const struct container_place place = {.root = "", .variables = environ};
+    char why[512];
+    const bool nat = network_best(why, sizeof why) == CONFIG_NET_NAT;
+    const struct container_place place = {.root = "", .variables = environ, .no_nat = nat ? NULL : why};
     const bool only_config = count > 0 && !strcmp(arguments[0], "config");
     struct container_settings settings;
     struct install install = {.count = count - only_config, .arguments = arguments + only_config, .make = make_disks};

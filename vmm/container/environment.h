@@ -22,6 +22,7 @@
 struct container_place {
     const char *root;       /* stands in front of every path, also of those that variables name; "" but in tests */
     char *const *variables; /* NAME=VALUE, NULL at the end, as environ */
+    const char *no_nat;     /* why --net nat cannot be had here; NULL: it can */
 };
 
 /* A further disk that is wanted and not there yet; the options name it already. */

@@ -10,20 +10,19 @@
 
 #define RDP_PORT 3389
 
-enum network { NETWORK_ALL_PORTS, NETWORK_USER, NETWORK_NONE, NETWORK_UNKNOWN };
+enum network { NETWORK_BEST, NETWORK_NAT, NETWORK_USER, NETWORK_NONE, NETWORK_UNKNOWN };
 
 static enum network network(const char *value)
 {
     static const struct {
         const char *name;
         enum network network;
-    } names[] = {{"nat", NETWORK_ALL_PORTS},    {"tap", NETWORK_ALL_PORTS}, {"tun", NETWORK_ALL_PORTS},
-                 {"tuntap", NETWORK_ALL_PORTS}, {"y", NETWORK_ALL_PORTS},   {"yes", NETWORK_ALL_PORTS},
-                 {"user", NETWORK_USER},        {"passt", NETWORK_USER},    {"slirp", NETWORK_USER},
-                 {"n", NETWORK_NONE},           {"no", NETWORK_NONE},       {"none", NETWORK_NONE}};
+    } names[] = {{"nat", NETWORK_NAT},    {"tap", NETWORK_NAT},  {"tun", NETWORK_NAT},   {"tuntap", NETWORK_NAT},
+                 {"y", NETWORK_BEST},     {"yes", NETWORK_BEST}, {"user", NETWORK_USER}, {"passt", NETWORK_USER},
+                 {"slirp", NETWORK_USER}, {"n", NETWORK_NONE},   {"no", NETWORK_NONE},   {"none", NETWORK_NONE}};
 
     if (!value)
-        return NETWORK_USER;
+        return NETWORK_BEST;
     for (size_t n = 0; n < ARRAY_SIZE(names); n++)
         if (!strcasecmp(value, names[n].name))
             return names[n].network;
@@ -35,23 +34,48 @@ bool reader_has_network(struct reader *reader)
     return network(reader_value(reader, "NETWORK")) != NETWORK_NONE;
 }
 
+/* Windows has an address of its own in the network outside. */
+static bool is_bridge(struct reader *reader)
+{
+    return reader_has_network(reader) && reader_switch(reader, "DHCP", false) == 1;
+}
+
+/* All ports lead into Windows, so that none is named. */
+static bool is_nat(struct reader *reader)
+{
+    enum network wanted = network(reader_value(reader, "NETWORK"));
+
+    return !reader->place->no_nat && (wanted == NETWORK_NAT || wanted == NETWORK_BEST) && !is_bridge(reader);
+}
+
+/* What NETWORK asks for, or the best that the container's rights allow, where dockurr/windows ends without them. */
 int variable_network(struct reader *reader, const struct variable *variable, const char *value)
 {
-    switch (network(value)) {
-    case NETWORK_UNKNOWN:
-        return reader_refuse(reader, variable->name, value, "user, nat, passt, slirp, or N");
-    case NETWORK_NONE:
+    const int own_address = reader_switch(reader, "DHCP", false);
+    const enum network wanted = network(value);
+
+    if (own_address < 0)
+        return own_address;
+    if (wanted == NETWORK_UNKNOWN)
+        return reader_refuse(reader, variable->name, value, "nat, user, passt, slirp, or N");
+    if (wanted == NETWORK_NONE)
         reader_give(reader, variable->option, variable->name, "none");
-        return 0;
-    case NETWORK_ALL_PORTS:
-        reader_warn(reader,
-                    "%s %s: the network is in user mode, where the ports %u and those of USER_PORTS lead into Windows; "
-                    "name there what the compose file publishes",
-                    variable->name, value, RDP_PORT);
-        return 0;
-    default:
-        return 0;
-    }
+    else if (own_address)
+        reader_give(reader, variable->option, "DHCP", "bridge");
+    else if (is_nat(reader))
+        reader_give(reader, variable->option, value ? variable->name : NULL, "nat");
+    else if (wanted == NETWORK_NAT || wanted == NETWORK_BEST)
+        reader_warn(reader, "NETWORK: in user mode, where ports %u and those of USER_PORTS lead into Windows, for %s",
+                    RDP_PORT, reader->place->no_nat);
+    return 0;
+}
+
+/* In user mode there is no such thing. */
+int variable_interface(struct reader *reader, const struct variable *variable, const char *value)
+{
+    if (value && (is_nat(reader) || is_bridge(reader)))
+        reader_give(reader, variable->option, variable->name, value);
+    return 0;
 }
 
 /* The card goes with the disks' profile: one of the two alone would need drivers, too. */
@@ -214,12 +238,13 @@ static int forward_all(struct forwarding *forwarding, const char *name)
 
 int variable_ports(struct reader *reader, const struct variable *variable, const char *value)
 {
-    struct forwarding *forwarding = reader_has_network(reader) ? calloc(1, sizeof *forwarding) : NULL;
+    const bool wanted = reader_has_network(reader) && !is_nat(reader) && !is_bridge(reader);
+    struct forwarding *forwarding = wanted ? calloc(1, sizeof *forwarding) : NULL;
     int failed;
 
     (void)value;
     if (!forwarding) {
-        reader->no_memory |= reader_has_network(reader);
+        reader->no_memory |= wanted;
         return 0;
     }
     forwarding->reader = reader;
@@ -242,6 +267,12 @@ int variable_share(struct reader *reader, const struct variable *variable, const
         path = reader_text(reader, "%s/data", root);
     if (!wanted || !reader_has_network(reader) || !reader_exists(path))
         return 0;
+    if (is_bridge(reader)) {
+        reader_warn(reader,
+                    "DHCP: %s is not shared, for Windows is in a network of others, and the folder is for it alone",
+                    path);
+        return 0;
+    }
     reader_give(reader, variable->option, NULL, path);
     if (read_only)
         reader_give(reader, "share-readonly", "SAMBA_READONLY", "on");

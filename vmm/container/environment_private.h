@@ -81,6 +81,7 @@ int variable_device(struct reader *reader, const struct variable *variable, cons
 int variable_further_disk(struct reader *reader, const struct variable *variable, const char *value);
 /* environment_network.c: */
 int variable_network(struct reader *reader, const struct variable *variable, const char *value);
+int variable_interface(struct reader *reader, const struct variable *variable, const char *value);
 int variable_adapter(struct reader *reader, const struct variable *variable, const char *value);
 int variable_mac(struct reader *reader, const struct variable *variable, const char *value);
 int variable_ports(struct reader *reader, const struct variable *variable, const char *value);

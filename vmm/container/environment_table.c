@@ -14,9 +14,9 @@
 
 /* Texts that several rows have. */
 #define NO_BALLOON "memory is not taken back while Windows runs; give RAM_SIZE what Windows needs"
-#define NO_BRIDGE "the network is in user mode, without interfaces of its own; name ports in USER_PORTS"
+#define NO_NAME "interfaces have names of the machine's own; leave it out"
 #define NO_DNSMASQ "names and addresses are given by the machine itself; there is no dnsmasq"
-#define NO_PASST "the network is in user mode by the machine itself; there is no passt"
+#define NO_PASST "the machine has networks of its own; there is no passt"
 #define NO_GPU "no graphics card is shared with Windows yet; leave it out"
 #define NO_CHOICE "the machine's devices are fixed; leave it out"
 #define NO_QEMU "QEMU's options have no meaning here; see docs/container.md for what does the same, or leave it out"
@@ -85,19 +85,19 @@ const struct variable container_variables[] = {
     {PART("DEVICE6"), .option = "disk", .meaning = "the same, also at /disk6 or /dev/disk6", .here = FURTHER_DEVICE},
 
     {.group = "Network", OWN("NETWORK", variable_network), .fallback = "nat", .option = "net", .meaning = "kind of network, or N for none",
-     .here = "always in user mode, which needs no privilege: port 3389 and those of USER_PORTS lead into Windows"},
-    {REFUSED("DHCP", "N"), .fallback = "N", .meaning = "an address of the local network for Windows", .here = "Windows has no address of its own in the local network yet; leave it out and name ports in USER_PORTS"},
+     .here = "nat, where all ports of the container lead into Windows but for its own, with NET_ADMIN and /dev/net/tun; else user mode, which needs no right: port 3389 and those of USER_PORTS"},
+    {PART("DHCP"), .fallback = "N", .option = "net", .meaning = "an address of the local network for Windows", .here = "Y is bridge, for a container in a macvlan network"},
     {OPTION("HOST"), .option = "computer", .meaning = "name of the computer"},
-    {NOTHING("IP", NULL), .meaning = "address of Windows", .here = "the network is in user mode, with an address that only Windows sees; leave it out"},
+    {NOTHING("IP", NULL), .meaning = "address of Windows", .here = "the machine gives it one that is free, and says which; leave it out"},
     {OWN("MAC", variable_mac), .option = "mac", .meaning = "address of the network card"},
     {OWN("ADAPTER", variable_adapter), .fallback = "virtio-net-pci", .option = "profile", .meaning = "network card", .here = "it goes with DISK_TYPE: virtio beside virtio disks, else an Intel 82574L (e1000e)"},
-    {NOTHING("DEV", "eth0"), .fallback = "eth0", .meaning = "interface that leads out", .here = NO_BRIDGE},
-    {NOTHING("MTU", NULL), .meaning = "size of packets", .here = "Windows' packets go no further than the machine, which sends its own; leave it out"},
-    {NOTHING("MASK", "255.255.255.0"), .fallback = "255.255.255.0", .meaning = "mask of the network of Windows", .here = "the network is in user mode, with a mask that only Windows sees; leave it out"},
-    {NOTHING("TAP", "qemu"), .fallback = "qemu", .meaning = "name of the TAP interface", .here = NO_BRIDGE},
-    {NOTHING("BRIDGE", "docker"), .fallback = "docker", .meaning = "name of the bridge", .here = NO_BRIDGE},
-    {PART("HOST_PORTS"), .option = "forward", .meaning = "ports that do not lead into Windows", .here = "they are left out of it"},
-    {OWN("USER_PORTS", variable_ports), .option = "forward", .meaning = "ports that lead into Windows besides 3389", .here = "each, at every address of the container; 22, 5000-5010 and 53/udp, separated by commas"},
+    {OWN("DEV", variable_interface), .fallback = "eth0", .option = "net-interface", .meaning = "interface that leads out", .here = "without it that of the default route"},
+    {NOTHING("MTU", NULL), .meaning = "size of packets", .here = "it is that of the interface that leads out; leave it out"},
+    {NOTHING("MASK", "255.255.255.0"), .fallback = "255.255.255.0", .meaning = "mask of the network of Windows", .here = "the machine gives it; leave it out"},
+    {NOTHING("TAP", "qemu"), .fallback = "qemu", .meaning = "name of the TAP interface", .here = NO_NAME},
+    {NOTHING("BRIDGE", "docker"), .fallback = "docker", .meaning = "name of the bridge", .here = NO_NAME},
+    {PART("HOST_PORTS"), .option = "forward", .meaning = "ports that do not lead into Windows", .here = "in user mode they are left out of it; with nat what listens in the container keeps its port anyway"},
+    {OWN("USER_PORTS", variable_ports), .option = "forward", .meaning = "ports that lead into Windows besides 3389", .here = "in user mode each, at every address of the container; 22, 5000-5010 and 53/udp, separated by commas"},
     {NOTHING("DNSMASQ_OPTS", NULL), .meaning = "options of dnsmasq", .here = NO_DNSMASQ},
     {NOTHING("DNSMASQ_DEBUG", "N"), .fallback = "N", .meaning = "messages of dnsmasq", .here = NO_DNSMASQ},
     {NOTHING("DNSMASQ_DISABLE", NULL), .fallback = "N", .meaning = "no dnsmasq", .here = NO_DNSMASQ},

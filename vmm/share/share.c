@@ -33,6 +33,7 @@ struct share {
     struct dav *dav;
     char *socket;
     int listener, quit; /* quit: an eventfd that wakes the acceptor */
+    bool owns_listener;
     pthread_t acceptor;
     bool accepting;
     pthread_mutex_t lock; /* of the places, and closing */
@@ -138,6 +139,7 @@ static int listen_at(struct share *share, const char *path, struct error *error)
         return error_set(error, ENAMETOOLONG, "the share's socket %s: longer than %zu bytes; give a shorter --state",
                          path, sizeof address.sun_path - 1);
     memcpy(address.sun_path, path, strlen(path));
+    share->owns_listener = true;
     share->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     unlink(path); /* what a machine left that was killed: the folder is locked by this one */
     /* The file takes its mode from the socket (unix(7)), so there is no moment at which others could open it. */
@@ -171,10 +173,12 @@ static int open_shared(const struct share_options *options, struct error *error)
                      options->folder, options->state);
 }
 
-static int start(struct share *share, const char *socket, struct error *error)
+static int start(struct share *share, const struct share_options *options, struct error *error)
 {
-    int failed = listen_at(share, socket, error);
+    int failed = options->socket ? listen_at(share, options->socket, error) : 0;
 
+    if (!options->socket)
+        share->listener = options->listener;
     return failed == 0 ? start_acceptor(share, error) : failed;
 }
 
@@ -196,8 +200,8 @@ int share_create(const struct share_options *options, struct share **made, struc
     if (!share->dav) {
         close(root);
         failed = error_set(error, ENOMEM, "--share %s: out of memory", options->folder);
-    } else if (options->socket) {
-        failed = start(share, options->socket, error);
+    } else if (options->socket || options->listener) {
+        failed = start(share, options, error);
     }
     if (failed < 0) {
         share_destroy(share);
@@ -253,7 +257,7 @@ void share_destroy(struct share *share)
     if (share->dav)
         dav_stop(share->dav);
     end_connections(share);
-    if (share->listener >= 0)
+    if (share->owns_listener && share->listener >= 0)
         close(share->listener);
     if (share->quit >= 0)
         close(share->quit);

@@ -24,6 +24,7 @@ struct share_options {
     const char *state;  /* a folder that may not be in it, as secrets are there; NULL: none */
     const char *name;   /* shown for the folder itself */
     const char *socket; /* where a UNIX socket (mode 0600) is made; NULL: none. Stale ones are replaced. */
+    int listener;       /* instead of that one that listens, and stays the caller's until share_destroy(); 0: none */
     bool read_only;
 };
 

@@ -82,7 +82,8 @@ char *answers_xml(const struct answers *answers, const struct medium_image *imag
 
 /*
  * SetupComplete.cmd: what is done to the installed system, first as the system, then as the user, and the report to the
- * serial port that ends the installation ("CASEMENT-INSTALLED build=... edition=... time=..."). The user's programs
+ * serial port that ends the installation ("CASEMENT-INSTALLED build=... edition=... time=..."), once more at the next
+ * occasion, which also makes up for what a first logon that was cut off has left out. The user's programs
  * (install.bat, then the command) are started before the report and not waited for: they may restart the machine, or
  * never end. CRLF lines, ASCII, the caller's to free. NULL with a text: as above.
  */

@@ -39,12 +39,15 @@ struct line {
 #define WEB_CLIENT "HKLM\\SYSTEM\\CurrentControlSet\\Services\\WebClient\\Parameters"
 #define SHARE_ZONE SETTINGS "Internet Settings\\ZoneMap\\Ranges\\Casement"
 #define MAP_SHARE "net use Z: http://" NET_SHARE_ADDRESS "/ /persistent:yes"
+#define RUN SETTINGS "Run"
 #define VERSION "\"HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\""
 
 /*
  * The logon waits up to five minutes for a first phase that has begun: Windows may show the desktop before it is over.
- * Each phase has a log of its own, which the user that it runs as can write: without one its lines would not be run.
- * Files are read as UTF-8: the command is.
+ * Windows forgets the first logon's commands when it is cut off in the middle of them, and so may the listener be when
+ * it is told: so every logon comes here again, which waits in the same way, until the whole has been reported once
+ * more. Each phase has a log of its own, which the user that it runs as can write: without one its lines would not be
+ * run. Files are read as UTF-8: the command is.
  */
 static const struct line phases[] = {
     {ALWAYS, "@echo off"},
@@ -54,17 +57,28 @@ static const struct line phases[] = {
     {ALWAYS, "set \"here=%~dp0\""},
     {ALWAYS, "set \"log=%SystemRoot%\\Temp\\SetupComplete%~1.log\""},
     {ALWAYS, "if /i \"%~1\"==\"logon\" goto logon"},
+    {ALWAYS, "if /i \"%~1\"==\"again\" goto again"},
     {PROGRAMS, "if /i \"%~1\"==\"programs\" goto programs"},
     {ALWAYS, "call :system >>\"%log%\" 2>&1"},
     {ALWAYS, "exit /b 0"},
     {ALWAYS, ""},
+    {ALWAYS, ":again"},
+    {ALWAYS, "for /l %%n in (1,1,60) do if exist \"%here%logon.started\" if not exist \"%here%logon.complete\" "
+             "ping -n 6 127.0.0.1 >nul"},
+    {ALWAYS, "if not exist \"%here%logon.complete\" goto logon"},
+    {ALWAYS, "call :report >>\"%log%\" 2>&1"},
+    {ALWAYS, "reg delete \"" RUN "\" /v Casement /f >>\"%log%\" 2>&1"},
+    {ALWAYS, "exit /b 0"},
+    {ALWAYS, ""},
     {ALWAYS, ":logon"},
+    {ALWAYS, "echo started>\"%here%logon.started\""},
     {ALWAYS, "for /l %%n in (1,1,60) do if exist \"%here%system.started\" if not exist \"%here%system.complete\" "
              "ping -n 6 127.0.0.1 >nul"},
     {ALWAYS, "if not exist \"%here%system.complete\" call :system >>\"%log%\" 2>&1"},
     {ALWAYS, "call :user >>\"%log%\" 2>&1"},
     {ALWAYS, "call :forget >>\"%log%\" 2>&1"},
     {PROGRAMS, "start \"Casement\" cmd.exe /d /c \"%self%\" programs"},
+    {ALWAYS, "echo complete>\"%here%logon.complete\""},
     {ALWAYS, "call :report >>\"%log%\" 2>&1"},
     {ALWAYS, "exit /b 0"},
     {ALWAYS, ""},
@@ -73,6 +87,8 @@ static const struct line phases[] = {
 static const struct line as_system[] = {
     {ALWAYS, ":system"},
     {ALWAYS, "echo started>\"%here%system.started\""},
+    {ALWAYS, "reg add \"" RUN "\" /v Casement /t REG_SZ /d "
+             "\"cmd.exe /d /c C:\\Windows\\Setup\\Scripts\\SetupComplete.cmd again\" /f"},
     {ALWAYS, DWORD(WORKSTATION, "AllowInsecureGuestAuth", "1")},
     {ALWAYS, DWORD(POLICIES "Windows\\LanmanWorkstation", "AllowInsecureGuestAuth", "1")},
     {WINDOWS_11, DWORD(WORKSTATION, "RequireSecuritySignature", "0")},

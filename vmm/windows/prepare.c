@@ -171,9 +171,11 @@ static int identify(struct preparation *p, struct medium_image *image, struct er
     const struct answers *answers = &p->config->windows.answers;
     struct medium *medium = calloc(1, sizeof *medium);
     const struct medium_image *chosen;
-    int failed = medium ? medium_identify(p->journey.medium, medium, error)
-                        : error_set(error, ENOMEM, "%s: out of memory", p->journey.medium);
+    int failed;
 
+    if (!medium)
+        return error_set(error, ENOMEM, "%s: out of memory", p->journey.medium);
+    failed = medium_identify(p->journey.medium, medium, error);
     if (failed == 0) {
         chosen = answers_choose(answers, medium, error);
         failed = chosen ? 0 : -EINVAL;
@@ -318,9 +320,11 @@ int prepare(void *opaque, struct waiting *waiting, struct error *error)
 {
     struct preparation *p = opaque;
     struct medium_image *image = calloc(1, sizeof *image);
-    int failed = image ? 0 : error_set(error, ENOMEM, "the preparations: out of memory");
+    int failed = 0;
 
-    if (failed == 0 && profile_needs_drivers(p->profile.used) && !p->config->windows.drivers)
+    if (!image)
+        return error_set(error, ENOMEM, "the preparations: out of memory");
+    if (profile_needs_drivers(p->profile.used) && !p->config->windows.drivers)
         failed = error_set(error, EINVAL,
                            "--profile %s: Windows has no driver for it on its medium; add --drivers with a virtio-win "
                            "disc image, or take --profile inbox",

@@ -134,7 +134,7 @@ int wishes_complete(struct config *config, struct source *source, struct error *
     if (failed == 0 && config->disk_count > CONFIG_DISKS - DISKS_OF_OURS)
         failed = error_set(error, EINVAL, "--disk: at most %d beside the system disk and its media; leave some out",
                            CONFIG_DISKS - DISKS_OF_OURS);
-    if (failed == 0 && !config->forward_count && config->net != CONFIG_NET_NONE)
+    if (failed == 0 && !config->forward_count && config->net == CONFIG_NET_USER)
         failed = config_add_forward(config, RDP, error);
     return failed;
 }

@@ -1,0 +1,127 @@
+/*
+ * A network card without a machine: what `casement run` would put behind a card for these options, joined to a TAP in
+ * another network namespace, whose Linux plays the guest. Says "ready" when frames flow, and ends at the end of its
+ * input, as a machine does: nothing is left. usage: guest NAMESPACE-FILE OPTION...
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "../../vmm/network/network.h"
+#include "../../vmm/network/rights.h"
+#include "../../vmm/options.h"
+#include "casement/loop.h"
+
+struct bench {
+    struct net_backend *backend;
+    struct loop *loop;
+    struct loop_watch cable, input;
+    uint8_t frame[NET_FRAME_MAX];
+};
+
+static void must(bool good, const char *what)
+{
+    if (!good) {
+        fprintf(stderr, "guest: %s: %s\n", what, strerror(errno));
+        exit(9);
+    }
+}
+
+/* The guest's side: an interface eth0 in that namespace, with the card's address. */
+static int open_cable(const char *namespace, const uint8_t mac[6])
+{
+    struct ifreq request = {.ifr_name = "eth0", .ifr_flags = IFF_TAP | IFF_NO_PI};
+    int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), other = open(namespace, O_RDONLY | O_CLOEXEC);
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), control;
+
+    must(own >= 0 && other >= 0 && fd >= 0, "namespaces and /dev/net/tun");
+    must(setns(other, CLONE_NEWNET) == 0, "setns");
+    /* A TAP is made where its descriptor was opened. */
+    close(fd);
+    fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    must(ioctl(fd, TUNSETIFF, &request) == 0, "TUNSETIFF");
+    request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+    memcpy(request.ifr_hwaddr.sa_data, mac, 6);
+    must(ioctl(control, SIOCSIFHWADDR, &request) == 0, "SIOCSIFHWADDR");
+    must(setns(own, CLONE_NEWNET) == 0, "setns back");
+    close(control);
+    close(own);
+    close(other);
+    return fd;
+}
+
+static bool receive(void *opaque, const uint8_t *frame, size_t length)
+{
+    struct bench *bench = opaque;
+
+    /* A guest whose interface is down loses it. */
+    return write(bench->cable.fd, frame, length) == (ssize_t)length || errno != EAGAIN;
+}
+
+static void cable_ready(void *opaque, short events)
+{
+    struct bench *bench = opaque;
+    ssize_t count;
+
+    (void)events;
+    while ((count = read(bench->cable.fd, bench->frame, sizeof bench->frame)) > 0)
+        bench->backend->ops->send(bench->backend, bench->frame, (size_t)count);
+    bench->backend->ops->ready(bench->backend);
+}
+
+static void input_ready(void *opaque, short events)
+{
+    struct bench *bench = opaque;
+    char byte;
+
+    (void)events;
+    if (read(bench->input.fd, &byte, 1) == 0)
+        loop_quit(bench->loop);
+}
+
+static int refuse(const struct error *error)
+{
+    fprintf(stderr, "casement: %s\n", error->text);
+    return 1;
+}
+
+int main(int count, char **arguments)
+{
+    static struct config config;
+    static struct bench bench;
+    const struct net_card card = {.receive = receive, .opaque = &bench};
+    struct error error;
+    int fd, share;
+
+    if (count < 2 || options_parse(&config, OPTIONS_RUN, count - 2, arguments + 2, &error) < 0 ||
+        config_complete(&config, &error) < 0 || network_check(&config, &error) < 0)
+        return refuse(&error);
+    fd = open_cable(arguments[1], config.mac);
+    if (network_open(&config, &bench.backend, &share, &error) < 0 || rights_drop(0, &error) < 0)
+        return refuse(&error);
+    bench.loop = loop_create("guest");
+    bench.cable = (struct loop_watch){.fd = fd, .events = POLLIN, .ready = cable_ready, .opaque = &bench};
+    bench.input = (struct loop_watch){.fd = STDIN_FILENO, .events = POLLIN, .ready = input_ready, .opaque = &bench};
+    loop_watch(bench.loop, &bench.cable);
+    loop_watch(bench.loop, &bench.input);
+    must(bench.backend->ops->attach(bench.backend, bench.loop, &card) == 0, "attach");
+    puts("ready");
+    fflush(stdout);
+    loop_run(bench.loop);
+    bench.backend->ops->detach(bench.backend);
+    bench.backend->ops->destroy(bench.backend);
+    loop_destroy(bench.loop);
+    close(fd);
+    config_free(&config);
+    return 0;
+}

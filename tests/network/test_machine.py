@@ -1,0 +1,83 @@
+"""Networks in the rig: the suites of this folder under Debian's kernel, and machines side by side as containers are."""
+import secrets
+
+import machines
+import pytest
+
+TREE = machines.TREE
+# The outer machine's kernel finds no modules by itself.
+MODULES = ("tun veth bridge macvtap nf_tables nft_chain_nat nft_nat nft_masq nft_ct nft_fib_ipv4 nft_fib_ipv6 nft_fib_inet "
+           "nft_socket")
+LEASE = """ip link set eth0 up
+cat >/tmp/dhcp <<'S'
+#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip addr add $ip/$mask dev eth0; ip link set eth0 mtu $mtu; ip route add default via $router
+echo "LEASE $ip $router $mtu"
+S
+chmod +x /tmp/dhcp; udhcpc -i eth0 -n -q -t 10 -O mtu -s /tmp/dhcp || exit 9
+"""
+
+
+@pytest.fixture
+def modules(rig):
+    rig.shell(f"modprobe -a {MODULES}")
+
+
+# All of them would take a quarter of an hour there.
+@pytest.mark.parametrize("which", ["way_out or left or macvtap", pytest.param("test", marks=pytest.mark.long)])
+def test_the_namespaces_under_debians_kernel(rig, program, modules, which):
+    if not isinstance(rig.machine, machines.Outer):
+        pytest.skip("the rig is this machine, where those tests run anyway")
+    run = rig.shell(f"cd {TREE} && /usr/bin/python3 -B -m pytest -q -c tests/pytest.ini --rootdir . tests/network/test_nat.py "
+                    f"tests/network/test_bridge.py -k '{which}'", seconds=3000, check=False)
+    assert run.status == 0 and "skipped" not in run.stdout, run.stdout[-6000:] + run.stderr[-2000:]
+
+
+@pytest.fixture
+def boxes(rig, modules):
+    """Namespaces in the rig that play containers, and "outside", all on one network: their names, and a suffix of it."""
+    suffix = secrets.token_hex(3)
+    outside = f"outside-{suffix}"
+    names = [f"box{n}-{suffix}" for n in range(3)]
+    rig.shell("set -e; " + f"ip netns add {outside}; ip -n {outside} link add br0 type bridge; "
+              f"ip -n {outside} addr add 10.9.0.1/24 dev br0; ip -n {outside} link set br0 up; "
+              + "; ".join(f"ip netns add {name}; ip -n {outside} link add p{n} type veth peer name eth0 netns {name}; "
+                          f"ip -n {outside} link set p{n} mtu 1400 master br0 up; ip -n {name} link set lo up; "
+                          f"ip -n {name} link set eth0 mtu 1400 up; ip -n {name} addr add 10.9.0.1{n}/24 dev eth0; "
+                          f"ip -n {name} route add default via 10.9.0.1" for n, name in enumerate(names)))
+    yield outside, names
+    rig.shell("; ".join(f"ip netns del {name}" for name in (outside, *names)))
+
+
+@pytest.mark.parametrize("card", ["virtio", pytest.param("e1000e", marks=pytest.mark.long)])
+def test_three_containers(rig, casement, initrd, kernel, boxes, card):
+    outside, names = boxes
+    guests = []
+    for n, name in enumerate(names):
+        script = LEASE + (f"ping -c 1 -W 20 10.9.0.1 || exit 8\nmkdir /tmp/www; echo guest-{n} >/tmp/www/index.html; "
+                          "dd if=/dev/zero of=/tmp/www/big bs=1M count=2; httpd -p 80 -h /tmp/www; echo SERVING; sleep 3000")
+        guests.append(casement("--memory", "192M", "--kernel", kernel.image, "--initrd", initrd(script), "--append",
+                               "console=ttyS0 quiet", "--display", "none", "--net", "nat", "--net-card", card, "--name", f"guest{n}",
+                               wrapper=("ip", "netns", "exec", name)))
+    for guest in guests:
+        assert guest.wait_serial(r"^LEASE (\S+) (\S+) (\d+)\s", 400).groups() == ("172.30.0.2", "172.30.0.1", "1400")
+        guest.wait_serial("SERVING", 120)
+
+    def fetch(address, path="", check=True):
+        return rig.run("ip", "netns", "exec", outside, "curl", "-s", "-m", "60", f"http://{address}/{path}", check=check).stdout
+
+    for n in range(3):
+        assert fetch(f"10.9.0.1{n}") == f"guest-{n}\n"
+        assert len(fetch(f"10.9.0.1{n}", "big")) == 2 << 20
+    # Killed, nothing of it is left but what was set below /proc/sys; the others go on.
+    rig.shell(f"kill -9 $(ip netns pids {names[0]})")
+    guests[0].run.wait(60)
+    assert rig.shell(f"ip -n {names[0]} -o link | wc -l; ip netns exec {names[0]} nft list ruleset").stdout == "2\n"
+    assert fetch("10.9.0.11") == "guest-1\n"
+    # Ended, everything is as it was.
+    guests[1].ctl("stop")
+    assert guests[1].wait_end() == 0
+    assert rig.shell(f"ip -n {names[1]} -o link | wc -l; ip netns exec {names[1]} nft list ruleset; "
+                     f"ip netns exec {names[1]} cat /proc/sys/net/ipv4/ip_forward").stdout == "2\n0\n"
+    assert fetch("10.9.0.12") == "guest-2\n"

@@ -1,0 +1,34 @@
+/* See name_servers.h. */
+#include <netdb.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "name_servers.h"
+
+static bool parse(const char *text, struct name_server *server)
+{
+    const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_DGRAM};
+    struct addrinfo *found;
+
+    if (getaddrinfo(text, "53", &hints, &found) != 0)
+        return false;
+    memcpy(&server->address, found->ai_addr, found->ai_addrlen);
+    server->length = found->ai_addrlen;
+    freeaddrinfo(found);
+    return true;
+}
+
+unsigned name_servers_read(const char *path, struct name_server servers[NAME_SERVERS])
+{
+    FILE *file = fopen(path, "re");
+    char line[512], address[128];
+    unsigned count = 0;
+
+    while (file && count < NAME_SERVERS && fgets(line, sizeof line, file))
+        if (sscanf(line, "nameserver %127s", address) == 1 && parse(address, &servers[count]))
+            count++;
+    if (file)
+        fclose(file);
+    return count;
+}

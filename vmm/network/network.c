@@ -1,0 +1,138 @@
+/* See network.h. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bridge.h"
+#include "nat.h"
+#include "network.h"
+
+/* Page, API and VNC are the program's own. */
+static unsigned own_ports(const struct config *config, struct rules_port own[2])
+{
+    unsigned count = 0;
+
+    if (config->web_port)
+        own[count++] = (struct rules_port){.port = config->web_port};
+    if (config->vnc_address)
+        own[count++] = (struct rules_port){.port = config->vnc_port};
+    return count;
+}
+
+/* All ports lead into the guest as they are; a forward leads one to another number. */
+static int check_nat_forwards(const struct config *config, struct error *error)
+{
+    struct rules_port own[2];
+    unsigned count = own_ports(config, own);
+
+    for (unsigned n = 0; n < config->forward_count; n++) {
+        const struct net_forward *forward = &config->forwards[n];
+
+        if (!strncmp(forward->host_address, "127.", 4))
+            return error_set(error, EINVAL,
+                             "--forward %s:%u:%u: --net nat leads what comes from outside, and that never has this "
+                             "address; leave it out",
+                             forward->host_address, forward->host_port, forward->guest_port);
+        for (unsigned at = 0; at < count; at++)
+            if (own[at].port == forward->host_port && own[at].udp == forward->udp)
+                return error_set(error, EINVAL,
+                                 "--forward %u:%u: --web or --vnc has this port; choose another for one of them",
+                                 forward->host_port, forward->guest_port);
+    }
+    return 0;
+}
+
+/* Every port is taken for a moment. */
+static int check_user(const struct config *config, struct error *error)
+{
+    const struct net_user_options options = {.forwards = config->forwards, .forward_count = config->forward_count};
+    struct net_backend *backend;
+    int failed = config->forward_count ? net_user_create(&options, &backend, error) : 0;
+
+    if (config->forward_count && failed == 0)
+        backend->ops->destroy(backend);
+    return failed;
+}
+
+int network_check(const struct config *config, struct error *error)
+{
+    int failed;
+
+    switch (config->net) {
+    case CONFIG_NET_USER:
+        return check_user(config, error);
+    case CONFIG_NET_NAT:
+        failed = check_nat_forwards(config, error);
+        return failed < 0 ? failed : nat_check(config->net_interface, error);
+    case CONFIG_NET_BRIDGE:
+        return bridge_check(config->net_interface, error);
+    default:
+        return 0;
+    }
+}
+
+static int open_nat(const struct config *config, struct net_backend **backend, int *share, struct error *error)
+{
+    struct rules_port own[2];
+    struct nat_options options = {.host_name = config->name,
+                                  .interface = config->net_interface,
+                                  .share = config->share != NULL,
+                                  .own = own,
+                                  .own_count = own_ports(config, own),
+                                  .forwards = config->forwards,
+                                  .forward_count = config->forward_count};
+
+    memcpy(options.mac, config->mac, sizeof options.mac);
+    return nat_create(&options, backend, share, error);
+}
+
+static int open_bridge(const struct config *config, struct net_backend **backend, struct error *error)
+{
+    struct bridge_options options = {.interface = config->net_interface};
+
+    memcpy(options.mac, config->mac, sizeof options.mac);
+    return bridge_create(&options, backend, error);
+}
+
+int network_open(const struct config *config, struct net_backend **backend, int *share, struct error *error)
+{
+    const struct net_user_options user = {.forwards = config->forwards,
+                                          .forward_count = config->forward_count,
+                                          .host_name = config->name,
+                                          .share_socket = config->share_socket};
+
+    *share = 0;
+
+    *backend = NULL;
+    switch (config->net) {
+    case CONFIG_NET_USER:
+        return net_user_create(&user, backend, error);
+    case CONFIG_NET_NAT:
+        return open_nat(config, backend, share, error);
+    case CONFIG_NET_BRIDGE:
+        return open_bridge(config, backend, error);
+    default:
+        return 0;
+    }
+}
+
+int network_available(enum config_net net, struct error *error)
+{
+    switch (net) {
+    case CONFIG_NET_NAT:
+        return nat_check(NULL, error);
+    case CONFIG_NET_BRIDGE:
+        return bridge_check(NULL, error);
+    default:
+        return 0;
+    }
+}
+
+enum config_net network_best(char *why, size_t size)
+{
+    struct error error = {""};
+    enum config_net best = network_available(CONFIG_NET_NAT, &error) == 0 ? CONFIG_NET_NAT : CONFIG_NET_USER;
+
+    snprintf(why, size, "%s", error.text);
+    return best;
+}
