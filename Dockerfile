@@ -18,6 +18,8 @@ FROM scratch
 COPY --from=build /casement/build/image/root/ /
 LABEL org.opencontainers.image.title="Casement" \
       org.opencontainers.image.description="A virtual machine monitor that installs and runs Windows: one process, by /dev/kvm"
+# So that `docker exec NAME casement ctl ...` finds it.
+ENV PATH=/usr/bin
 # 8006 is the page with its API, 3389 leads to Windows' Remote Desktop.
 EXPOSE 8006/tcp 3389/tcp 3389/udp
 VOLUME /storage
