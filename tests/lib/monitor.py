@@ -115,11 +115,11 @@ class Casement:
         """What the process holds now: descriptors, threads, KiB of heap."""
         script = ("ls /proc/$1/fd | wc -l; sed -n 's/^Threads:.//p' /proc/$1/status; "
                   "awk '/\\[heap\\]/ {h=1} h && /^Size:/ {print $2; exit}' /proc/$1/smaps")
-        answer = self.rig.run("bash", "-c", script, "resources", self._pid()).stdout.split()
+        answer = self.rig.run("bash", "-c", script, "resources", self.pid()).stdout.split()
         descriptors, threads, heap = (int(word) for word in answer)
         return descriptors, threads, heap
 
-    def _pid(self):
+    def pid(self):
         """Its number in the rig."""
         script = ('for p in /proc/[0-9]*; do grep -qzx run $p/cmdline && grep -qzxF "$1" $p/cmdline && break; done; '
                   "basename $p")
@@ -142,7 +142,7 @@ class Casement:
         if self.run.status is None:
             answer = self.ctl("screenshot", self.folder / "failed.png", check=False)
             picture = f"\nscreen: {self.folder / 'failed.png'}" if answer.status == 0 else f"\nno screen: {answer.stderr}"
-            activity = self.rig.run(machines.TREE / "tests/lib/activity", self._pid(), check=False)
+            activity = self.rig.run(machines.TREE / "tests/lib/activity", self.pid(), check=False)
             picture += f"\n--- activity\n{activity.stdout}{activity.stderr}"
         raise AssertionError(f"{what}{picture}\n--- {self.serial_log}\n{_tail(self.serial_log)}\n"
                              f"--- {self.log}\n{_tail(self.log)}")

@@ -21,6 +21,7 @@
 
 struct bridge {
     struct uplink uplink;
+    char own[IF_NAMESIZE];  /* the name of what is made here and stays when the process is killed */
     char name[IF_NAMESIZE]; /* what the guest's frames go to */
     int fd;                 /* until the back end has it */
     int made, port;         /* indices: the interface that is to be deleted, and what leaves it before; 0: none */
@@ -79,11 +80,6 @@ static int join(struct bridge *bridge, struct netlink *netlink, int index, struc
     return 0;
 }
 
-static void own_name(const uint8_t mac[6], char name[IF_NAMESIZE])
-{
-    snprintf(name, IF_NAMESIZE, "casement%02x%02x%02x", mac[3], mac[4], mac[5]);
-}
-
 /* A bridge of our own, and the interface that was named as its first port. */
 static int make_bridge(struct bridge *bridge, struct netlink *netlink, const uint8_t mac[6], struct error *error)
 {
@@ -91,15 +87,13 @@ static int make_bridge(struct bridge *bridge, struct netlink *netlink, const uin
     const struct netlink_change up = {.up = true};
     struct netlink_change enter = {.up = true};
     struct netlink_link made = {0};
-    char name[IF_NAMESIZE];
-    uint8_t own[6];
+    uint8_t address[6];
     int failed;
 
-    own_name(mac, name);
-    subnet_gateway_mac(mac, own);
-    failed = netlink_make_bridge(netlink, name, own);
+    subnet_gateway_mac(mac, address);
+    failed = netlink_make_bridge(netlink, bridge->own, address);
     if (failed == 0)
-        failed = netlink_link(netlink, name, 0, &made);
+        failed = netlink_link(netlink, bridge->own, 0, &made);
     if (failed == 0) {
         bridge->made = enter.master = made.index;
         failed = netlink_change(netlink, port->index, &enter);
@@ -111,18 +105,6 @@ static int make_bridge(struct bridge *bridge, struct netlink *netlink, const uin
     return failed < 0 ? error_set(error, -failed, WANTED ": no bridge with %s as a port can be made: %s", port->name,
                                   strerror(-failed))
                       : join(bridge, netlink, made.index, error);
-}
-
-/* A bridge that is ours, which a killed process has left. */
-static void adopt(struct bridge *bridge, const struct netlink_link *master, const uint8_t mac[6])
-{
-    char name[IF_NAMESIZE];
-
-    own_name(mac, name);
-    if (strcmp(master->name, name) != 0)
-        return;
-    bridge->made = master->index;
-    bridge->port = bridge->uplink.link.index;
 }
 
 /* An interface that has addresses would lose what this container does with them. */
@@ -145,10 +127,13 @@ static int make(struct bridge *bridge, struct netlink *netlink, const struct bri
     if (is_bridge(link))
         return join(bridge, netlink, link->index, error);
     if (link->master && netlink_link(netlink, NULL, link->master, &master) == 0 && is_bridge(&master)) {
-        adopt(bridge, &master, options->mac);
+        if (!strcmp(master.name, bridge->own)) { /* a killed process has left it */
+            bridge->made = master.index;
+            bridge->port = link->index;
+        }
         return join(bridge, netlink, master.index, error);
     }
-    bridge->fd = macvtap_open(netlink, link, options->mac, &bridge->made, error);
+    bridge->fd = macvtap_open(netlink, bridge->own, link, options->mac, &bridge->made, error);
     if (bridge->fd >= 0) {
         snprintf(bridge->name, sizeof bridge->name, "%s", link->name);
         return 0;
@@ -156,7 +141,6 @@ static int make(struct bridge *bridge, struct netlink *netlink, const struct bri
     bridge->made = 0;
     if (!options->interface || !is_spare(bridge, netlink))
         return bridge->fd;
-    log_info("%s", error->text);
     return make_bridge(bridge, netlink, options->mac, error);
 }
 
@@ -196,6 +180,8 @@ int bridge_create(const struct bridge_options *options, struct net_backend **bac
     if (!bridge)
         return error_set(error, ENOMEM, "network: out of memory");
     bridge->fd = -1;
+    snprintf(bridge->own, sizeof bridge->own, "casement%02x%02x%02x", options->mac[3], options->mac[4],
+             options->mac[5]);
     failed = uplink_check_rights(WANTED, error);
     if (failed == 0)
         failed = uplink_open(WANTED, &netlink, error);

@@ -108,16 +108,13 @@ static int take_up(struct netlink *netlink, const struct netlink_link *link)
     return netlink_change(netlink, link->index, &up);
 }
 
-int macvtap_open(struct netlink *netlink, const struct netlink_link *parent, const uint8_t mac[6], int *index,
-                 struct error *error)
+int macvtap_open(struct netlink *netlink, const char *name, const struct netlink_link *parent, const uint8_t mac[6],
+                 int *index, struct error *error)
 {
     struct netlink_link link;
-    char name[IF_NAMESIZE];
     dev_t device = 0;
-    int failed, fd;
+    int failed = make(netlink, name, parent, mac, &link), fd;
 
-    snprintf(name, sizeof name, "casement%02x%02x%02x", mac[3], mac[4], mac[5]);
-    failed = make(netlink, name, parent, mac, &link);
     if (failed < 0)
         return error_set(error, -failed,
                          WANTED ": no macvtap can be made on %s: %s; load the module macvtap on the host (`modprobe "
