@@ -54,7 +54,7 @@ $(eval $(call flavour,tsan,$(TSAN)))
 $(eval $(call flavour,fuzz,-O1 -g -fsanitize=fuzzer-no-link$(COMMA)address$(COMMA)undefined -fno-sanitize-recover=all))
 build/fuzz/%: CC = clang
 .SECONDARY:
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find build -name '*.d' -type f 2>/dev/null)
 
 build/novnc/LICENSE.txt: tools/novnc
 	tools/novnc $(@D)

@@ -30,9 +30,9 @@ def image(workplace):
 
 
 @pytest.fixture(scope="session")
-def image_archive(image, workplace):
+def image_archive(image, workplace, tmp_path_factory):
     """The image as engines load it."""
-    return build_image(image.folder, workplace)
+    return build_image(image.folder, tmp_path_factory.mktemp("engine"), workplace / "casement.tar")
 
 
 @pytest.fixture(scope="session")

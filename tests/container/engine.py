@@ -21,17 +21,16 @@ MODULES = ("overlay veth bridge br_netfilter nf_tables nft_compat nft_chain_nat 
            "xt_MASQUERADE xt_nat xt_multiport xt_tcpudp ip_tables ip6_tables iptable_nat iptable_filter")
 
 
-def build_image(tree, workplace):
+def build_image(tree, store, archive):
     """
     The Dockerfile's last stage, with the tree from this host in place of the one that its first stage would make: that one compiles
-    everything anew. The path of an archive: the host's engine and the rig's share no store.
+    everything anew. As an archive, whose path it returns: the host's engine and the rig's share no store.
     """
     text = (machines.TREE / "Dockerfile").read_text()
     last = text[text.rindex("\nFROM "):].replace("COPY --from=build /casement/build/image/root/ /", "ADD root.tar /")
     assert "ADD root.tar" in last
     (tree / "Dockerfile").write_text(last)
-    engine = ["podman", "--root", workplace / "store", "--runroot", workplace / "run", "--storage-driver", "vfs"]
-    archive = workplace / "casement.tar"
+    engine = ["podman", "--root", store / "store", "--runroot", store / "run", "--storage-driver", "vfs"]
     for command in (["build", "--quiet", "--format", "docker", "--timestamp", "0", "-t", "localhost/casement", tree],
                     ["save", "--quiet", "--format", "docker-archive", "-o", archive, "localhost/casement"], ["rmi", "--all", "--force"]):
         subprocess.run([*engine, *command], check=True, capture_output=True)
