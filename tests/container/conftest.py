@@ -30,15 +30,15 @@ def image(workplace):
 
 
 @pytest.fixture(scope="session")
-def image_archive(image, workplace, tmp_path_factory):
+def image_archive(image, workplace):
     """The image as engines load it."""
-    return build_image(image.folder, tmp_path_factory.mktemp("engine"), workplace / "casement.tar")
+    return build_image(image.folder, workplace / "casement.tar")
 
 
 @pytest.fixture(scope="session")
 def podman(rig, image_archive):
     engine = Podman(rig)
-    engine("load", "--quiet", "--input", image_archive, seconds=300)
+    engine("load", "--quiet", "--input", image_archive, seconds=600)
     yield engine
     engine("system", "reset", "--force", check=False)
 

@@ -1,8 +1,10 @@
 """Podman in the rig, with a store and settings of its own, and one container as a test sees it."""
+import contextlib
 import json
 import re
 import secrets
 import subprocess
+import tempfile
 import time
 
 import machines
@@ -21,7 +23,21 @@ MODULES = ("overlay veth bridge br_netfilter nf_tables nft_compat nft_chain_nat 
            "xt_MASQUERADE xt_nat xt_multiport xt_tcpudp ip_tables ip6_tables iptable_nat iptable_filter")
 
 
-def build_image(tree, store, archive):
+@contextlib.contextmanager
+def host_engine():
+    """engine(word, ...): this host's Podman with a store of its own; its output. Podman takes no long path for it."""
+    with tempfile.TemporaryDirectory(prefix="engine-", dir="/tmp") as place:
+        def call(*words):
+            run = subprocess.run(["podman", "--root", f"{place}/store", "--runroot", f"{place}/run", "--storage-driver", "vfs", *words],
+                                 capture_output=True, text=True, check=False)
+            assert run.returncode == 0, run.stderr
+            return run.stdout
+
+        yield call
+        call("rmi", "--all", "--force")
+
+
+def build_image(tree, archive):
     """
     The Dockerfile's last stage, with the tree from this host in place of the one that its first stage would make: that one compiles
     everything anew. As an archive, whose path it returns: the host's engine and the rig's share no store.
@@ -30,10 +46,9 @@ def build_image(tree, store, archive):
     last = text[text.rindex("\nFROM "):].replace("COPY --from=build /casement/build/image/root/ /", "ADD root.tar /")
     assert "ADD root.tar" in last
     (tree / "Dockerfile").write_text(last)
-    engine = ["podman", "--root", store / "store", "--runroot", store / "run", "--storage-driver", "vfs"]
-    for command in (["build", "--quiet", "--format", "docker", "--timestamp", "0", "-t", "localhost/casement", tree],
-                    ["save", "--quiet", "--format", "docker-archive", "-o", archive, "localhost/casement"], ["rmi", "--all", "--force"]):
-        subprocess.run([*engine, *command], check=True, capture_output=True)
+    with host_engine() as engine:
+        engine("build", "--quiet", "--format", "docker", "--timestamp", "0", "-t", "localhost/casement", tree)
+        engine("save", "--quiet", "--format", "docker-archive", "-o", archive, "localhost/casement")
     return archive
 
 
@@ -51,7 +66,7 @@ class Podman:
         self.command = [*as_user, "env", f"CONTAINERS_CONF={settings}", "DISABLE_HC_SYSTEMD=true", *home, "podman", "--root", f"{place}/store",
                         "--runroot", f"{place}/run", "--storage-driver", "vfs" if user else "overlay"]
 
-    def __call__(self, *words, check=True, seconds=120):
+    def __call__(self, *words, check=True, seconds=300):
         return self.rig.run(*self.command, *words, check=check, seconds=seconds)
 
 
@@ -73,7 +88,7 @@ class Container:
         found = json.loads(self.podman("inspect", self.name).stdout)[0]["State"]
         return found["Status"], found["ExitCode"]
 
-    def wait_serial(self, file, pattern, seconds=240):
+    def wait_serial(self, file, pattern, seconds=600):
         """Until the guest has sent something that fits the pattern, after what an earlier call found."""
         def look():
             match = re.compile(pattern).search(self.rig.run("cat", file, check=False).stdout, self._seen)
@@ -82,7 +97,7 @@ class Container:
             return match
         return self._wait(look, f"the guest did not send {pattern!r}", seconds)
 
-    def wait_page(self, url, seconds=120):
+    def wait_page(self, url, seconds=300):
         """Until something answers there; what it says."""
         def look():
             run = self.rig.run("curl", "-sS", "--max-time", "20", url, check=False)

@@ -5,16 +5,12 @@ import subprocess
 
 import machines
 import pytest
+from engine import host_engine
 
 @pytest.fixture
-def engine(tmp_path):
-    """engine(word, ...): the host's Podman with a store of this test's own; its output."""
-    def call(*words):
-        return subprocess.run(["podman", "--root", tmp_path / "store", "--runroot", tmp_path / "run", "--storage-driver", "vfs", *words],
-                              check=True, capture_output=True, text=True).stdout
-
-    yield call
-    call("rmi", "--all", "--force")
+def engine():
+    with host_engine() as call:
+        yield call
 
 
 @pytest.fixture

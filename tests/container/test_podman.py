@@ -132,7 +132,7 @@ def test_a_users_own_container(rig, podman, image_archive, storage, linux_disk, 
               "mkdir -p /run/user/tester; chown tester: /run/user/tester; "
               "mkdir -p /var/lib/containers/tester; chown tester: /var/lib/containers/tester")
     own = Podman(rig, user="tester")
-    own("load", "--quiet", "--input", image_archive, seconds=400)
+    own("load", "--quiet", "--input", image_archive, seconds=600)
     one = Container(own, [*DEVICE, *MACHINE, *SERIAL, "--group-add", "keep-groups", "-v", f"{folder}:/storage", "-p", "8016:8006",
                           "--cgroups", "disabled"])
     try:
