@@ -121,8 +121,8 @@ class Casement:
 
     def pid(self):
         """Its number in the rig."""
-        script = ('for p in /proc/[0-9]*; do grep -qzx run $p/cmdline && grep -qzxF "$1" $p/cmdline && break; done; '
-                  "basename $p")
+        script = ('for p in $(pgrep -x casement); do grep -qzxF "$1" /proc/$p/cmdline && ! grep -qzx ctl /proc/$p/cmdline && '
+                  'echo $p && break; done')
         return self.rig.run("bash", "-c", script, "pid", self.control, check=False).stdout.strip()
 
     def signal(self, number):
