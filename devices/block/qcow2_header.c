@@ -128,6 +128,9 @@ static int check_tables(const struct qcow2_header *header, uint64_t file_size, c
         return damaged(name, "the length of the refcount table", header->reftable_clusters, error);
     if (header->snapshots > 65536)
         return damaged(name, "the number of snapshots", header->snapshots, error);
+    /* Of none, too: others refuse it, and an image that is good here has to be good there. */
+    if (header->snapshots_offset % cluster || header->snapshots_offset > INT64_MAX)
+        return damaged(name, "the place of the snapshots", header->snapshots_offset, error);
     return check_ranges(ranges, header->snapshots ? 3 : 2, cluster, file_size, name, error);
 }
 

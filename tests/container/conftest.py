@@ -1,18 +1,11 @@
 """What tests of the container ask for: `image` (its tree and what is beside it), `podman` (an engine in the rig that has that image)."""
 import os
 import shutil
-import subprocess
-from types import SimpleNamespace
 
 import guest_image
 import machines
 import pytest
-from engine import Podman, build_image
-
-def collect(folder):
-    """What tools/image makes of this tree's program."""
-    subprocess.run([machines.TREE / "tools/image", machines.TREE / "casement", folder], check=True, capture_output=True)
-    return SimpleNamespace(folder=folder, root=folder / "root", archive=folder / "root.tar", sbom=folder / "casement.spdx.json")
+from engine import Podman, build_image, collect
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import secrets
 import subprocess
 import tempfile
 import time
+from types import SimpleNamespace
 
 import machines
 
@@ -21,6 +22,12 @@ network_backend = "netavark"
 # The outer machine's kernel finds no program that would load these when they are asked for.
 MODULES = ("overlay veth bridge br_netfilter nf_tables nft_compat nft_chain_nat nf_nat xt_addrtype xt_comment xt_conntrack xt_mark "
            "xt_MASQUERADE xt_nat xt_multiport xt_tcpudp ip_tables ip6_tables iptable_nat iptable_filter")
+
+
+def collect(folder):
+    """What tools/image makes of this tree's program."""
+    subprocess.run([machines.TREE / "tools/image", machines.TREE / "casement", folder], check=True, capture_output=True)
+    return SimpleNamespace(folder=folder, root=folder / "root", archive=folder / "root.tar", sbom=folder / "casement.spdx.json")
 
 
 @contextlib.contextmanager

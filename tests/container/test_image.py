@@ -9,7 +9,7 @@ import subprocess
 
 import machines
 import pytest
-from conftest import collect
+from engine import collect
 
 SOURCES = ["LICENSE", "Makefile", "devices", "firmware", "include", "tools", "vmm"]
 

@@ -7,7 +7,7 @@
 #include "victim.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-#define QUIET_SECONDS 40
+#define QUIET_SECONDS 90
 
 enum { VICTIMS = 3 };
 static struct victim *const victims[VICTIMS] = {&field.disk, &field.entropy, &field.card};

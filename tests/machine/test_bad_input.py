@@ -257,7 +257,7 @@ def test_environment(place, name, value, says):
 
 
 @pytest.mark.parametrize("words, says, status", [
-    ("runn", ["runn", "no such command", "give run, check, ctl, image, windows or config"], CONFIGURATION),
+    ("runn", ["runn", "no such command", "give run, check, ctl, health, image, windows, container or config"], CONFIGURATION),
     ("check --fast", ["check", "no options", "leave them out"], CONFIGURATION),
     ("config --cpus 0", ["--cpus 0", "below the limit", "1 to 64"], CONFIGURATION),
     ("config --nett none", ["--nett", "unknown option", "did you mean --net?"], CONFIGURATION),

@@ -48,7 +48,7 @@ def asan_driver(tmp_path_factory):
 
 def run(*words, status=0, **settings):
     done = subprocess.run(list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                          timeout=3600, **settings)
+                          timeout=4 * 3600, **settings)
     assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout[-3000:]}"
     return done.stdout
 

@@ -91,6 +91,9 @@ static void fields_at_their_edges(void **state)
         {56, 4, UINT32_MAX, -EINVAL},
         {60, 4, 1, -EINVAL}, /* a snapshot at 0 */
         {60, 4, UINT32_MAX, -EINVAL},
+        {64, 8, CLUSTER, 0},
+        {64, 8, 1, -EINVAL}, /* with no snapshot there either */
+        {64, 8, 1ULL << 63, -EINVAL},
         {72, 8, 1, 0},
         {72, 8, 2, 0},
         {72, 8, 4, -ENOTSUP},

@@ -40,14 +40,16 @@ struct line {
 #define SHARE_ZONE SETTINGS "Internet Settings\\ZoneMap\\Ranges\\Casement"
 #define MAP_SHARE "net use Z: http://" NET_SHARE_ADDRESS "/ /persistent:yes"
 #define RUN SETTINGS "Run"
+#define AGAIN "\"cmd.exe /d /c C:\\Windows\\Setup\\Scripts\\SetupComplete.cmd again\""
 #define VERSION "\"HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\""
 
 /*
  * The logon waits up to five minutes for a first phase that has begun: Windows may show the desktop before it is over.
- * Windows forgets the first logon's commands when it is cut off in the middle of them, and so may the listener be when
- * it is told: so every logon comes here again, which waits in the same way, until the whole has been reported once
- * more. Each phase has a log of its own, which the user that it runs as can write: without one its lines would not be
- * run. Files are read as UTF-8: the command is.
+ * Windows forgets the first logon's commands when it is cut off in the middle of them, so every logon comes here again,
+ * which waits in the same way, until the first is complete; that one may still take itself off the machine's list,
+ * which later ones may not. The listener may be cut off as it is told, so the next logon says the report once more, by
+ * the user's own list, which Windows empties itself. Each phase has a log of its own, which the user that it runs as
+ * can write: without one its lines would not be run. Files are read as UTF-8: the command is.
  */
 static const struct line phases[] = {
     {ALWAYS, "@echo off"},
@@ -67,7 +69,6 @@ static const struct line phases[] = {
              "ping -n 6 127.0.0.1 >nul"},
     {ALWAYS, "if not exist \"%here%logon.complete\" goto logon"},
     {ALWAYS, "call :report >>\"%log%\" 2>&1"},
-    {ALWAYS, "reg delete \"" RUN "\" /v Casement /f >>\"%log%\" 2>&1"},
     {ALWAYS, "exit /b 0"},
     {ALWAYS, ""},
     {ALWAYS, ":logon"},
@@ -79,6 +80,8 @@ static const struct line phases[] = {
     {ALWAYS, "call :forget >>\"%log%\" 2>&1"},
     {PROGRAMS, "start \"Casement\" cmd.exe /d /c \"%self%\" programs"},
     {ALWAYS, "echo complete>\"%here%logon.complete\""},
+    {ALWAYS, "reg add \"" EXPLORER "RunOnce\" /v Casement /t REG_SZ /d " AGAIN " /f >>\"%log%\" 2>&1"},
+    {ALWAYS, "reg delete \"" RUN "\" /v Casement /f >>\"%log%\" 2>&1"},
     {ALWAYS, "call :report >>\"%log%\" 2>&1"},
     {ALWAYS, "exit /b 0"},
     {ALWAYS, ""},
@@ -87,8 +90,7 @@ static const struct line phases[] = {
 static const struct line as_system[] = {
     {ALWAYS, ":system"},
     {ALWAYS, "echo started>\"%here%system.started\""},
-    {ALWAYS, "reg add \"" RUN "\" /v Casement /t REG_SZ /d "
-             "\"cmd.exe /d /c C:\\Windows\\Setup\\Scripts\\SetupComplete.cmd again\" /f"},
+    {ALWAYS, "reg add \"" RUN "\" /v Casement /t REG_SZ /d " AGAIN " /f"},
     {ALWAYS, DWORD(WORKSTATION, "AllowInsecureGuestAuth", "1")},
     {ALWAYS, DWORD(POLICIES "Windows\\LanmanWorkstation", "AllowInsecureGuestAuth", "1")},
     {WINDOWS_11, DWORD(WORKSTATION, "RequireSecuritySignature", "0")},
@@ -141,7 +143,7 @@ static const struct line as_user[] = {
     {SERVER, DWORD("HKCU\\Software\\Microsoft\\ServerManager", "DoNotOpenServerManagerAtLogon", "1")},
     {SHARE | CLIENT, MAP_SHARE},
     /* A server has the client from its next start on. */
-    {SHARE | SERVER, "reg add \"" EXPLORER "RunOnce\" /v Casement /t REG_SZ /d \"" MAP_SHARE "\" /f"},
+    {SHARE | SERVER, "reg add \"" EXPLORER "RunOnce\" /v CasementShare /t REG_SZ /d \"" MAP_SHARE "\" /f"},
     {ALWAYS, "exit /b 0"},
     {ALWAYS, ""},
 };
