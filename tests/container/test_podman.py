@@ -42,28 +42,25 @@ def readmes_options(folder):
 
 
 def processes(podman, one):
-    return podman("top", one.name, "hpid", "comm").stdout.splitlines()[1:]
+    return podman("top", one.name, "comm").stdout.splitlines()[1:]
 
 
 def test_the_readmes_line(container, podman, storage, linux_disk):
-    """Page and health from outside, one process, and `podman stop` presses the power button; then it is started again and killed."""
+    """A kill and a start do no harm; page and health from outside, one process, and `podman stop` presses the power button."""
     folder = storage(linux_disk)
     one = container(*readmes_options(folder))
     assert one.wait_page("http://127.0.0.1:8006/healthz") == "ok\n"
-    assert podman("exec", one.name, "casement", "health").stdout.startswith("running cpus=1 memory=640M")
-    one.wait_serial(f"{folder}/serial.log", "GUEST-LISTENS")
-    assert [line.split()[1] for line in processes(podman, one)] == ["casement"]
-    seconds, status = one.stop()
-    assert status == 0 and seconds < 60, (seconds, one.log())
-    assert "GUEST-PRESSED" in podman.rig.run("cat", f"{folder}/serial.log").stdout
-
-    podman("start", one.name)
-    one.wait_page("http://127.0.0.1:8006/healthz")
     podman("kill", "--signal", "KILL", one.name)
     podman("wait", one.name)
     assert one.state() == ("exited", 137)
     podman("start", one.name)
-    one.wait_serial(f"{folder}/serial.log", "GUEST-STARTED")
+    assert one.wait_page("http://127.0.0.1:8006/healthz") == "ok\n"
+    assert podman("exec", one.name, "casement", "health").stdout.startswith("running cpus=1 memory=640M")
+    one.wait_serial(f"{folder}/serial.log", "GUEST-LISTENS")
+    assert processes(podman, one) == ["casement"]
+    seconds, status = one.stop()
+    assert status == 0 and seconds < 120, (seconds, one.log())
+    assert "GUEST-PRESSED" in podman.rig.run("cat", f"{folder}/serial.log").stdout
 
 
 @pytest.fixture
