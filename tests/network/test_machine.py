@@ -25,7 +25,8 @@ def modules(rig):
 
 
 # All of them take long there.
-@pytest.mark.parametrize("which", ["nothing_is_left", pytest.param("test", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("which", ["nothing_is_left", "test"])
 def test_the_namespaces_under_debians_kernel(rig, program, modules, which):
     if not isinstance(rig.machine, machines.Outer):
         pytest.skip("the rig is this machine, where those tests run anyway")
@@ -50,7 +51,8 @@ def boxes(rig, modules):
     rig.shell("; ".join(f"ip netns del {name}" for name in (outside, *names)))
 
 
-@pytest.mark.parametrize("card", ["virtio", pytest.param("e1000e", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("card", ["virtio", "e1000e"])
 def test_three_containers(rig, casement, initrd, kernel, boxes, card):
     outside, names = boxes
     guests = []

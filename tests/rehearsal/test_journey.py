@@ -138,6 +138,7 @@ def check_untouched(one):
     assert one.digest() == before
 
 
+@pytest.mark.long
 def test_virtio_from_the_start(journey, rig, folder):
     one = journey("11", "--drivers", drivers.folder(folder))
     machine = one.start("--profile", "virtio")
