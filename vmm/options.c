@@ -184,8 +184,7 @@ static const struct given *last_given(const struct option *option)
 bool options_given(const char *name)
 {
     for (size_t n = 0; n < given_count; n++)
-        if (!strcmp(given[n].option->name, name) &&
-            (given[n].source == environment || given[n].source == command_line))
+        if (!strcmp(given[n].option->name, name) && (given[n].source == environment || given[n].source == command_line))
             return true;
     return false;
 }

@@ -177,8 +177,7 @@ static void the_phases_and_their_marks(void **state)
         "call :forget",
         "\" programs\r\n",
         "echo complete>\"%here%logon.complete\"\r\nreg add \"HKCU\\",
-        "\\RunOnce\" /v Casement /t REG_SZ /d \"cmd.exe /d /c C:\\Windows\\Setup\\Scripts\\SetupComplete.cmd again\" "
-        "/f",
+        "\\RunOnce\" /v Casement /t REG_SZ /d \"cmd.exe",
         "reg delete \"HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Run\" /v Casement",
         "call :report",
         "\r\n:system\r\necho started>\"%here%system.started\"\r\n",

@@ -304,7 +304,7 @@ static void an_image_with_udf_only(void **state)
     length = fread(bytes, 1, 4 << 20, file);
     fclose(file);
     for (char *sector = bytes + 16 * 2048; !memcmp(sector + 1, "CD001", 5); sector += 2048)
-        memcpy(sector + 1, "BOOT2", 5);
+        memcpy(sector + 1, (const char[]){'B', 'O', 'O', 'T', '2'}, 5);
     fake_file(fake_below("drivers.iso"), bytes, length);
     free(bytes);
     refuse(fake_below("drivers.iso"), &eleven, ENOTSUP, "UDF file system only", "to a folder");
