@@ -64,7 +64,7 @@ def test_disk_under_verification(linux, rig, cpus, engine):
 def test_disc_reads_back(linux, rig, image):
     path, checksum = image(4400 << 20 if LONG else 24 << 20)
     spare = rig.shell("f=$(mktemp /tmp/disk.XXXXXX); truncate -s 8M $f; echo $f").stdout.strip()
-    script = ("until [ -b /dev/sr0 ]; do sleep 0.1; done; md5sum /dev/sr0; cat /proc/sys/dev/cdrom/info\n"
+    script = ("until dd if=/dev/sr0 of=/dev/null bs=2k count=1 2>/dev/null; do sleep 0.1; done; md5sum /dev/sr0; cat /proc/sys/dev/cdrom/info\n"
               "! dd if=/dev/zero of=/dev/sr0 bs=2k count=1 2>/dev/null || exit 3\n"
               "dmesg | grep -iE 'ata[0-9].*(error|exception|failed)' && exit 4\n"
               "[ $(cat /sys/block/sda/device/vendor) = ATA ]\n")

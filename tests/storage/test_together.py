@@ -77,7 +77,7 @@ def test_scsi_tools_find_nothing_missing(linux, disks, folder):
     asked = [f"{command} /dev/{device}" for device, commands in (
         ("sda", COMMANDS + OF_A_DISK), ("sdb", COMMANDS + OF_A_DISK + OF_A_USB_DISK), ("sr0", COMMANDS + OF_A_DRIVE),
         ("sr1", COMMANDS + OF_A_DRIVE)) for command in commands] + ["smartctl --info --health /dev/sda"]
-    script = "until [ -b /dev/sr1 ]; do sleep 0.1; done\n"
+    script = "until dd if=/dev/sr1 of=/dev/null bs=2k count=1 2>/dev/null; do sleep 0.1; done\n"
     script += "".join(f"echo '# {command}'; {command} || echo FAILED $?\n" for command in asked)
     machine = linux(script, "--disk", f"{paths['ahci']},bus=ahci,serial=SN-42", "--disk", f"{paths['usb']},bus=usb,serial=SN-43",
                     "--cdrom", disc, "--cdrom", f"{disc},bus=usb", layers=["sg3"])

@@ -6,7 +6,9 @@ import guest_image
 import machines
 import pytest
 
-LOAD = "modprobe -a usb-storage sd_mod sr_mod\nawait() { until [ -b $1 ]; do sleep 0.1; done; }\n"
+# The name is there a moment before the driver has done with the device.
+LOAD = ("modprobe -a usb-storage sd_mod sr_mod\n"
+        "await() { until dd if=$1 of=/dev/null bs=2k count=1 2>/dev/null; do sleep 0.1; done; }\n")
 
 
 @pytest.fixture
