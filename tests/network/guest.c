@@ -19,6 +19,7 @@
 #include "../../vmm/network/network.h"
 #include "../../vmm/network/rights.h"
 #include "../../vmm/options.h"
+#include "../../vmm/share/share.h"
 #include "casement/loop.h"
 
 struct bench {
@@ -100,14 +101,19 @@ int main(int count, char **arguments)
     static struct config config;
     static struct bench bench;
     const struct net_card card = {.receive = receive, .opaque = &bench};
+    struct share_options shared = {.name = "guest"};
+    struct share *share = NULL;
     struct error error;
-    int fd, share;
+    int fd;
 
     if (count < 2 || options_parse(&config, OPTIONS_RUN, count - 2, arguments + 2, &error) < 0 ||
         config_complete(&config, &error) < 0 || network_check(&config, &error) < 0)
         return refuse(&error);
     fd = open_cable(arguments[1], config.mac);
-    if (network_open(&config, &bench.backend, &share, &error) < 0 || rights_drop(0, &error) < 0)
+    if (network_open(&config, &bench.backend, &shared.listener, &error) < 0 || rights_drop(0, &error) < 0)
+        return refuse(&error);
+    shared.folder = config.share;
+    if (config.share && share_create(&shared, &share, &error) < 0)
         return refuse(&error);
     bench.loop = loop_create("guest");
     bench.cable = (struct loop_watch){.fd = fd, .events = POLLIN, .ready = cable_ready, .opaque = &bench};
@@ -120,6 +126,9 @@ int main(int count, char **arguments)
     loop_run(bench.loop);
     bench.backend->ops->detach(bench.backend);
     bench.backend->ops->destroy(bench.backend);
+    share_destroy(share);
+    if (shared.listener)
+        close(shared.listener);
     loop_destroy(bench.loop);
     close(fd);
     config_free(&config);

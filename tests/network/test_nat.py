@@ -142,6 +142,22 @@ def test_the_guest_reaches_only_names_in_the_box(world):
     assert ask(world, "outside", "tcp", world.address, 8006).startswith("box")
 
 
+def test_the_shared_folder_is_for_the_guest_alone(world, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "kept").write_text("in the folder\n")
+    world.casement("--net", "nat", "--share", str(shared), "--share-readonly")
+    world.lease()
+    assert world.run("guest", "busybox wget -q -O - http://10.0.2.4/kept") == "in the folder\n"
+    assert ask(world, "guest", "tcp", "10.0.2.4", OWN, seconds=3).startswith("silent")
+    assert re.match("refused|silent", ask(world, "box", "tcp", "10.0.2.4", 80, seconds=3))
+    # Who sends to that address from outside comes to the guest, as with every address of the box.
+    world.serve("guest", ECHO, "guest", "80")
+    world.run("outside", f"ip route add 10.0.2.4 via {world.address}")
+    for address in ("10.0.2.4", world.address):
+        assert ask(world, "outside", "tcp", address, 80).startswith("guest "), address
+
+
 def test_nobody_outside_reaches_names_in_the_box(world):
     world.casement("--net", "nat")
     world.lease()

@@ -135,9 +135,13 @@ static void rules_of_a_guest(void **state)
     assert_non_null(strstr(text, "    iifname \"casement0\" ip saddr != 172.30.0.0/24 drop\n"));
     assert_non_null(strstr(text, "    iifname \"casement0\" ip6 saddr != fd54::/64 drop\n"));
     assert_non_null(strstr(text, "    iifname != { \"casement0\", \"lo\" } ip daddr 172.30.0.0/24 drop\n"));
+    assert_null(strstr(text, "10.0.2.4"));
     free(text);
     rules.six = false;
+    rules.share = true;
     text = rules_text(&rules, 0);
+    assert_order(text, "    iifname \"casement0\" ip daddr 10.0.2.4 tcp dport 80 accept\n", " ct state new drop\n");
+    assert_non_null(strstr(text, "    iifname != { \"casement0\", \"lo\" } ip daddr 10.0.2.4 drop\n"));
     assert_null(strstr(text, "owner"));
     assert_null(strstr(text, "socket"));
     assert_null(strstr(text, "ip6"));
