@@ -236,14 +236,16 @@ static void many_at_a_time(void **state)
     for (unsigned block = 0; block < 64; block += 8)
         assert_good(RUN(0x1000, 0, 0x2A, 0, 0, 0, 0, (uint8_t)block, 0, 0, 8));
     for (unsigned slot = 0; slot < 8; slot++) {
-        uint8_t *list = ram(SLOT_AT(slot) + DATA, 24);
+        uint8_t *list = ram(SLOT_AT(slot) + DATA, 40);
 
-        memset(list, 0, 24);
-        put_be16(list, 22);
-        put_be16(list + 2, 16);
-        put_be64(list + 8, slot * 8); /* every second group stays */
-        put_be32(list + 16, slot % 2 ? 0 : 8);
-        GIVE(slot, 24, 0, 0x42, 0, 0, 0, 0, 0, 0, 0, 24);
+        memset(list, 0, 40);
+        put_be16(list, 38);
+        put_be16(list + 2, 32);
+        for (unsigned half = 0; half < 2; half++) { /* of a group; every second group stays */
+            put_be64(list + 8 + 16 * half, slot * 8 + 4 * half);
+            put_be32(list + 16 + 16 * half, slot % 2 ? 0 : 4);
+        }
+        GIVE(slot, 40, 0, 0x42, 0, 0, 0, 0, 0, 0, 0, 40);
     }
     for (unsigned slot = 8; slot < 12; slot++)
         GIVE(slot, 0, 0x200, 0x28, 0, 0, 0, 1, 0, 0, 0, 1);
@@ -251,8 +253,9 @@ static void many_at_a_time(void **state)
     for (unsigned slot = 0; slot < 12; slot++)
         assert_good(answer_of(slot));
     for (unsigned group = 0; group < 8; group++) {
-        assert_good(RUN(0, 0x200, 0x28, 0, 0, 0, 0, (uint8_t)(8 * group), 0, 0, 1));
-        assert_int_equal(*ram(SLOT_AT(0) + DATA, 1), group % 2 ? 0x11 : 0);
+        assert_good(RUN(0, 0x1000, 0x28, 0, 0, 0, 0, (uint8_t)(8 * group), 0, 0, 8));
+        for (unsigned block = 0; block < 8; block++)
+            assert_int_equal(*ram(SLOT_AT(0) + DATA + block * 0x200, 1), group % 2 ? 0x11 : 0);
     }
 }
 
