@@ -8,21 +8,7 @@
 
 #include "../../vmm/network/answer.h"
 #include "../../vmm/network/dns_message.h"
-
-static const struct lease lease = {
-    .guest_mac = {0x52, 0x54, 0, 1, 2, 3},
-    .gateway_mac = {0x5A, 0x54, 0, 1, 2, 3},
-    .guest = {172, 30, 0, 2},
-    .gateway = {172, 30, 0, 1},
-    .prefix_bits = 24,
-    .six = true,
-    .prefix6 = {0xFD, 0x54},
-    .guest6 = {0xFD, 0x54, [15] = 2},
-    .gateway6 = {0xFD, 0x54, [15] = 1},
-    .router6 = {0xFE, 0x80, [15] = 1},
-    .mtu = 1500,
-    .host_name = "guest",
-};
+#include "../unit/fake_lease.h"
 
 static void must(bool good, const char *what)
 {
@@ -59,7 +45,7 @@ static void answer(const uint8_t *frame, size_t length)
     must(copy, "memory");
     if (length)
         memcpy(copy + 1, frame, length);
-    count = answer_frame(&lease, copy + 1, length, to);
+    count = answer_frame(&fake_lease, copy + 1, length, to);
     must(count >= -1 && count <= NET_ANSWER_MAX, "an answer without a bound");
     free(copy);
 }

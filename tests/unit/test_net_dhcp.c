@@ -10,23 +10,9 @@
 #include "../../vmm/network/dhcp.h"
 #include "../../vmm/network/dhcp6.h"
 #include "../../vmm/network/router.h"
+#include "fake_lease.h"
 
 enum { DISCOVER = 1, OFFER, REQUEST, DECLINE, ACK, NAK, RELEASE, INFORM };
-
-static const struct lease lease = {
-    .guest_mac = {0x52, 0x54, 0, 1, 2, 3},
-    .gateway_mac = {0x5A, 0x54, 0, 1, 2, 3},
-    .guest = {172, 30, 0, 2},
-    .gateway = {172, 30, 0, 1},
-    .prefix_bits = 24,
-    .six = true,
-    .prefix6 = {0xFD, 0x54},
-    .guest6 = {0xFD, 0x54, [15] = 2},
-    .gateway6 = {0xFD, 0x54, [15] = 1},
-    .router6 = {0xFE, 0x80, [15] = 1},
-    .mtu = 1400,
-    .host_name = "winston",
-};
 
 /* A request of DHCP in the making. */
 static uint8_t request[1500], answered[DHCP_ANSWER_MAX];
@@ -39,7 +25,7 @@ static void begin(uint8_t type)
     request[0] = request[1] = 1;
     request[2] = 6;
     put_be32(request + 4, 0xCAFEF00D);
-    memcpy(request + 28, lease.guest_mac, 6);
+    memcpy(request + 28, fake_lease.guest_mac, 6);
     put_be32(request + 236, 0x63825363);
     request[240] = 53;
     request[241] = 1;
@@ -59,7 +45,7 @@ static size_t answer(void)
 {
     memset(answered, 0xEE, sizeof answered);
     request[length] = 255;
-    return dhcp_answer(&lease, request, length + 1, answered, &broadcast);
+    return dhcp_answer(&fake_lease, request, length + 1, answered, &broadcast);
 }
 
 /* The option of the answer, which must have that size; NULL: it has none. */
@@ -77,13 +63,13 @@ static void assert_offered(uint8_t type)
 {
     assert_int_equal(answered[0], 2);
     assert_int_equal(get_be32(answered + 4), 0xCAFEF00D);
-    assert_memory_equal(answered + 16, lease.guest, 4);
-    assert_memory_equal(answered + 28, lease.guest_mac, 6);
+    assert_memory_equal(answered + 16, fake_lease.guest, 4);
+    assert_memory_equal(answered + 28, fake_lease.guest_mac, 6);
     assert_int_equal(*option(53, 1), type);
-    assert_memory_equal(option(54, 4), lease.gateway, 4);
+    assert_memory_equal(option(54, 4), fake_lease.gateway, 4);
     assert_int_equal(get_be32(option(1, 4)), 0xFFFFFF00);
-    assert_memory_equal(option(3, 4), lease.gateway, 4);
-    assert_memory_equal(option(6, 4), lease.gateway, 4);
+    assert_memory_equal(option(3, 4), fake_lease.gateway, 4);
+    assert_memory_equal(option(6, 4), fake_lease.gateway, 4);
     assert_memory_equal(option(12, 7), "winston", 7);
     assert_int_equal(get_be16(option(26, 2)), 1400);
     assert_int_equal(get_be32(option(51, 4)), 86400);
@@ -104,8 +90,8 @@ static void discover_and_request(void **state)
     assert_false(broadcast);
     begin(REQUEST);
     put_be16(request + 10, 0x8000);
-    add(54, lease.gateway, 4);
-    add(50, lease.guest, 4);
+    add(54, fake_lease.gateway, 4);
+    add(50, fake_lease.guest, 4);
     assert_true(answer() >= 300);
     assert_offered(ACK);
     assert_null(option(61, 7));
@@ -120,10 +106,10 @@ static void every_kind_of_request(void **state)
     (void)state;
     begin(REQUEST); /* selecting another server */
     add(54, elsewhere, 4);
-    add(50, lease.guest, 4);
+    add(50, fake_lease.guest, 4);
     assert_int_equal(answer(), 0);
     begin(REQUEST); /* rebooting with our address, with another one */
-    add(50, lease.guest, 4);
+    add(50, fake_lease.guest, 4);
     assert_true(answer());
     assert_offered(ACK);
     begin(REQUEST);
@@ -135,7 +121,7 @@ static void every_kind_of_request(void **state)
     assert_true(broadcast);
     begin(REQUEST); /* renewing */
     put_be16(request + 10, 0x8000);
-    memcpy(request + 12, lease.guest, 4);
+    memcpy(request + 12, fake_lease.guest, 4);
     assert_true(answer());
     assert_offered(ACK);
     assert_false(broadcast);
@@ -145,12 +131,12 @@ static void inform_gets_no_lease(void **state)
 {
     (void)state;
     begin(INFORM);
-    memcpy(request + 12, lease.guest, 4);
+    memcpy(request + 12, fake_lease.guest, 4);
     assert_true(answer());
     assert_int_equal(*option(53, 1), ACK);
     assert_null(option(51, 4));
     assert_int_equal(get_be32(answered + 16), 0);
-    assert_memory_equal(option(6, 4), lease.gateway, 4);
+    assert_memory_equal(option(6, 4), fake_lease.gateway, 4);
 }
 
 static void what_is_not_answered(void **state)
@@ -182,13 +168,13 @@ static void cut_messages(void **state)
 {
     (void)state;
     begin(REQUEST);
-    add(50, lease.guest, 4);
+    add(50, fake_lease.guest, 4);
     add(61, "abcdefgh", 8);
     for (size_t cut = 0; cut < length; cut++) {
         uint8_t *copy = malloc(cut + 1);
 
         memcpy(copy + 1, request, cut);
-        dhcp_answer(&lease, copy + 1, cut, answered, &broadcast);
+        dhcp_answer(&fake_lease, copy + 1, cut, answered, &broadcast);
         free(copy);
     }
 }
@@ -197,7 +183,7 @@ static void cut_messages(void **state)
 static void a_long_name_and_a_long_identifier(void **state)
 {
     static uint8_t identifier[255];
-    struct lease longest = lease;
+    struct lease longest = fake_lease;
 
     (void)state;
     memset(longest.host_name, 'n', sizeof longest.host_name - 1);
@@ -237,7 +223,7 @@ static void begin6(uint8_t type, bool named)
 static size_t answer6(void)
 {
     memset(answered6, 0xEE, sizeof answered6);
-    return dhcp6_answer(&lease, request, length, answered6);
+    return dhcp6_answer(&fake_lease, request, length, answered6);
 }
 
 static const uint8_t *option6(size_t count, uint16_t code, uint16_t size)
@@ -257,11 +243,11 @@ static void assert_given6(size_t count, uint8_t type)
     assert_int_equal(get_be32(answered6), (uint32_t)type << 24 | 0xABCDEF);
     assert_memory_equal(option6(count, 1, 10), client_duid, 10);
     assert_memory_equal(option6(count, 2, 10), server_duid, 10);
-    assert_memory_equal(option6(count, 23, 16), lease.gateway6, 16);
+    assert_memory_equal(option6(count, 23, 16), fake_lease.gateway6, 16);
     assert_non_null(identity);
     assert_int_equal(get_be32(identity), 7);
     assert_int_equal(get_be16(identity + 12), 5);
-    assert_memory_equal(identity + 16, lease.guest6, 16);
+    assert_memory_equal(identity + 16, fake_lease.guest6, 16);
     assert_int_equal(get_be32(identity + 36), 86400);
 }
 
@@ -290,7 +276,7 @@ static void other_messages_of_dhcp6(void **state)
     size_t count;
 
     (void)state;
-    memcpy(identity + 16, lease.guest6, 16);
+    memcpy(identity + 16, fake_lease.guest6, 16);
     put_be32(request, UINT32_C(4) << 24 | 0xABCDEF); /* CONFIRM */
     length = 4;
     add6(1, client_duid, 10);
@@ -308,7 +294,7 @@ static void other_messages_of_dhcp6(void **state)
     length = 4;
     count = answer6();
     assert_int_equal(answered6[0], 7);
-    assert_memory_equal(option6(count, 23, 16), lease.gateway6, 16);
+    assert_memory_equal(option6(count, 23, 16), fake_lease.gateway6, 16);
     begin6(2, true);
     assert_int_equal(answer6(), 0);
     put_be32(request, UINT32_C(1) << 24); /* SOLICIT without an identity */
@@ -342,7 +328,7 @@ static void cut_messages_of_dhcp6(void **state)
         uint8_t *copy = malloc(cut + 1);
 
         memcpy(copy + 1, request, cut);
-        dhcp6_answer(&lease, copy + 1, cut, answered6);
+        dhcp6_answer(&fake_lease, copy + 1, cut, answered6);
         free(copy);
     }
 }
@@ -357,7 +343,7 @@ static size_t wrap4(void)
 
     memset(frame, 0, 42);
     memcpy(frame, everybody, 6);
-    memcpy(frame + 6, lease.guest_mac, 6);
+    memcpy(frame + 6, fake_lease.guest_mac, 6);
     put_be16(frame + 12, 0x0800);
     frame[14] = 0x45;
     put_be16(frame + 16, (uint16_t)(28 + length));
@@ -373,7 +359,7 @@ static size_t wrap4(void)
 static size_t wrap6(uint8_t protocol, uint16_t to)
 {
     memset(frame, 0, 62);
-    memcpy(frame + 6, lease.guest_mac, 6);
+    memcpy(frame + 6, fake_lease.guest_mac, 6);
     put_be16(frame + 12, 0x86DD);
     frame[14] = 0x60;
     frame[20] = protocol;
@@ -406,19 +392,19 @@ static void a_frame_of_dhcp(void **state)
 
     (void)state;
     begin(DISCOVER);
-    count = answer_frame(&lease, frame, wrap4(), reply);
+    count = answer_frame(&fake_lease, frame, wrap4(), reply);
     assert_in_range(count, 342, NET_ANSWER_MAX);
-    assert_memory_equal(reply, lease.guest_mac, 6);
-    assert_memory_equal(reply + 6, lease.gateway_mac, 6);
+    assert_memory_equal(reply, fake_lease.guest_mac, 6);
+    assert_memory_equal(reply + 6, fake_lease.gateway_mac, 6);
     assert_int_equal(net_fold(net_sum(reply + 14, 20, 0)), 0);
-    assert_memory_equal(reply + 26, lease.gateway, 4);
-    assert_memory_equal(reply + 30, lease.guest, 4);
+    assert_memory_equal(reply + 26, fake_lease.gateway, 4);
+    assert_memory_equal(reply + 30, fake_lease.guest, 4);
     assert_int_equal(get_be16(reply + 34), 67);
     assert_int_equal(get_be16(reply + 36), 68);
     assert_int_equal(
         net_fold(net_sum(reply + 34, (size_t)count - 34, net_sum(reply + 26, 8, 17 + (uint32_t)count - 34))), 0);
     begin(RELEASE);
-    assert_int_equal(answer_frame(&lease, frame, wrap4(), reply), 0);
+    assert_int_equal(answer_frame(&fake_lease, frame, wrap4(), reply), 0);
 }
 
 static void frames_for_the_network(void **state)
@@ -429,64 +415,64 @@ static void frames_for_the_network(void **state)
     begin(DISCOVER);
     count = wrap4();
     frame[37] = 68; /* another port */
-    assert_int_equal(answer_frame(&lease, frame, count, reply), -1);
+    assert_int_equal(answer_frame(&fake_lease, frame, count, reply), -1);
     count = wrap4();
     frame[20] = 0x20; /* a fragment */
-    assert_int_equal(answer_frame(&lease, frame, count, reply), -1);
+    assert_int_equal(answer_frame(&fake_lease, frame, count, reply), -1);
     count = wrap4();
     frame[23] = 6; /* TCP */
-    assert_int_equal(answer_frame(&lease, frame, count, reply), -1);
+    assert_int_equal(answer_frame(&fake_lease, frame, count, reply), -1);
     count = wrap4();
     frame[12] = 0x81; /* VLAN */
-    assert_int_equal(answer_frame(&lease, frame, count, reply), -1);
+    assert_int_equal(answer_frame(&fake_lease, frame, count, reply), -1);
     for (size_t cut = 14; cut < count - 1; cut++) { /* shorter than it says */
         uint8_t *copy = malloc(cut);
 
         wrap4();
         memcpy(copy, frame, cut);
-        assert_int_equal(answer_frame(&lease, copy, cut, reply), -1);
+        assert_int_equal(answer_frame(&fake_lease, copy, cut, reply), -1);
         free(copy);
     }
 }
 
 static void frames_of_ipv6(void **state)
 {
-    struct lease four = lease;
+    struct lease four = fake_lease;
     int count;
 
     (void)state;
     four.six = false;
     begin6(1, false);
-    count = answer_frame(&lease, frame, wrap6(17, 547), reply);
+    count = answer_frame(&fake_lease, frame, wrap6(17, 547), reply);
     assert_true(count > 62);
-    assert_memory_equal(reply + 22, lease.router6, 16);
+    assert_memory_equal(reply + 22, fake_lease.router6, 16);
     assert_memory_equal(reply + 38, frame + 22, 16);
     assert_int_equal(get_be16(reply + 54), 547);
     assert_int_equal(get_be16(reply + 56), 546);
     assert_sum6((size_t)count, 17);
     assert_int_equal(answer_frame(&four, frame, wrap6(17, 547), reply), -1);
-    assert_int_equal(answer_frame(&lease, frame, wrap6(17, 548), reply), -1);
+    assert_int_equal(answer_frame(&fake_lease, frame, wrap6(17, 548), reply), -1);
     memset(request, 0, 8);
     request[0] = 133;
     length = 8;
-    count = answer_frame(&lease, frame, wrap6(58, 0), reply);
+    count = answer_frame(&fake_lease, frame, wrap6(58, 0), reply);
     assert_int_equal(count, 54 + 16 + 8 + 8 + 32 + 24);
     assert_int_equal(reply[21], 255);
     assert_int_equal(reply[54], 134);
     assert_sum6((size_t)count, 58);
     length = 7;
-    assert_int_equal(answer_frame(&lease, frame, wrap6(58, 0), reply), -1);
+    assert_int_equal(answer_frame(&fake_lease, frame, wrap6(58, 0), reply), -1);
     assert_int_equal(answer_frame(&four, frame, wrap6(58, 0), reply), -1);
     request[0] = 135;
     length = 8;
-    assert_int_equal(answer_frame(&lease, frame, wrap6(58, 0), reply), -1);
+    assert_int_equal(answer_frame(&fake_lease, frame, wrap6(58, 0), reply), -1);
     assert_int_equal(answer_announce(&four, reply), 0);
 }
 
 static void an_advertisement(void **state)
 {
     uint8_t message[256];
-    size_t count = router_advertise(&lease, message);
+    size_t count = router_advertise(&fake_lease, message);
 
     (void)state;
     assert_int_equal(count, 16 + 8 + 8 + 32 + 24);
@@ -498,18 +484,18 @@ static void an_advertisement(void **state)
         assert_int_not_equal(what[1], 0);
         switch (what[0]) {
         case 1:
-            assert_memory_equal(what + 2, lease.gateway_mac, 6);
+            assert_memory_equal(what + 2, fake_lease.gateway_mac, 6);
             break;
         case 3:
             assert_int_equal(what[2], 64);
-            assert_memory_equal(what + 16, lease.prefix6, 16);
+            assert_memory_equal(what + 16, fake_lease.prefix6, 16);
             break;
         case 5:
             assert_int_equal(get_be32(what + 4), 1400);
             break;
         default:
             assert_int_equal(what[0], 25);
-            assert_memory_equal(what + 8, lease.gateway6, 16);
+            assert_memory_equal(what + 8, fake_lease.gateway6, 16);
         }
     }
 }
@@ -532,7 +518,7 @@ static void random_frames(void **state)
         memcpy(copy, frame, count);
         for (unsigned n = 0; n < 4; n++)
             copy[(size_t)rand_r(&seed) % count] = (uint8_t)rand_r(&seed);
-        result = answer_frame(&lease, copy, count, reply);
+        result = answer_frame(&fake_lease, copy, count, reply);
         assert_in_range(result + 1, 0, NET_ANSWER_MAX + 1);
         free(copy);
     }
