@@ -17,6 +17,7 @@
 #include "host_memory.h"
 #include "kvm_probe.h"
 #include "network/network.h"
+#include "proc.h"
 
 #define VCPUS_WANTED CONFIG_CPUS_MAX
 
@@ -129,34 +130,13 @@ static bool check_kvm(FILE *out)
     return runs;
 }
 
-/* The first line of a file that begins with key, and what follows its colon. false: there is none. */
-static bool read_field(const char *path, const char *key, char *value, size_t size)
-{
-    char line[512];
-    bool found = false;
-    FILE *file = fopen(path, "re");
-
-    while (file && !found && fgets(line, sizeof line, file)) {
-        const char *colon = strchr(line, ':');
-
-        if (strncmp(line, key, strlen(key)) != 0 || !colon)
-            continue;
-        colon += 1 + strspn(colon + 1, " \t");
-        snprintf(value, size, "%.*s", (int)strcspn(colon, "\n"), colon);
-        found = true;
-    }
-    if (file)
-        fclose(file);
-    return found;
-}
-
 static void check_processor(FILE *out)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     char sizes[128];
 
     say(out, cores > 0, "processors: %ld online", cores);
-    if (read_field("/proc/cpuinfo", "address sizes", sizes, sizeof sizes))
+    if (proc_field("", "/proc/cpuinfo", "address sizes", sizes, sizeof sizes))
         say(out, true, "address bits: %s", sizes);
     else
         say(out, false, "address bits: /proc/cpuinfo does not say them; mount /proc");

@@ -31,8 +31,7 @@ static void usage(void)
 int container_main(int count, char **arguments)
 {
     char why[512];
-    const bool nat = network_best(why, sizeof why) == CONFIG_NET_NAT;
-    const struct container_place place = {.root = "", .variables = environ, .no_nat = nat ? NULL : why};
+    struct container_place place = {.root = "", .variables = environ};
     const bool only_config = count > 0 && !strcmp(arguments[0], "config");
     struct container_settings settings;
     struct install install = {.count = count - only_config, .arguments = arguments + only_config, .make = make_disks};
@@ -43,6 +42,8 @@ int container_main(int count, char **arguments)
         usage();
         return EXIT_CODE_POWERED_OFF;
     }
+    if (network_best(why, sizeof why) != CONFIG_NET_NAT)
+        place.no_nat = why;
     log_set_output(STDOUT_FILENO);
     if (container_settings_read(&place, &settings, &error) < 0) {
         fprintf(stderr, "casement: %s\n", error.text);

@@ -9,6 +9,7 @@
 
 #include "../cgroup.h"
 #include "../host_memory.h"
+#include "../proc.h"
 #include "casement/bytes.h"
 #include "limits.h"
 
@@ -39,45 +40,29 @@ static unsigned count_list(const char *list)
 
 unsigned limits_processors(const char *root)
 {
-    static const char key[] = "Cpus_allowed_list:";
-    char path[4096], line[4096];
-    unsigned count = 0;
-    FILE *file;
+    char list[4096] = "";
 
-    snprintf(path, sizeof path, "%s/proc/self/status", root);
-    file = fopen(path, "re");
-    while (file && fgets(line, sizeof line, file))
-        if (!strncmp(line, key, sizeof key - 1))
-            count = count_list(line + sizeof key - 1);
-    if (file)
-        fclose(file);
-    return MAX(count, 1U);
+    proc_field(root, "/proc/self/status", "Cpus_allowed_list", list, sizeof list);
+    return MAX(count_list(list), 1U);
 }
 
-/* Up to two numbers of a file; how many it had. */
-static int read_numbers(const char *folder, const char *name, uint64_t *first, uint64_t *second)
+static unsigned read_numbers(const char *folder, const char *name, uint64_t *first, uint64_t *second)
 {
     char path[CGROUP_PATH + 32];
-    FILE *file;
-    int count;
 
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    file = fopen(path, "re");
-    count = file ? fscanf(file, "%" SCNu64 " %" SCNu64, first, second) : 0;
-    if (file)
-        fclose(file);
-    return count;
+    return proc_numbers(path, first, second);
 }
 
 /* opaque: the fewest processors so far. */
 static void visit_group(void *opaque, const char *folder, bool unified)
 {
     unsigned *fewest = opaque;
-    uint64_t quota, period, ignored;
+    uint64_t quota, period;
     /* "max" is no number. */
     bool limited = unified ? read_numbers(folder, "cpu.max", &quota, &period) == 2
-                           : read_numbers(folder, "cpu.cfs_quota_us", &quota, &ignored) == 1 &&
-                                 read_numbers(folder, "cpu.cfs_period_us", &period, &ignored) == 1;
+                           : read_numbers(folder, "cpu.cfs_quota_us", &quota, NULL) == 1 &&
+                                 read_numbers(folder, "cpu.cfs_period_us", &period, NULL) == 1;
 
     /* The first version's -1 reads as a number beyond all. */
     if (limited && period && quota < UINT32_MAX)

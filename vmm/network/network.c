@@ -102,7 +102,6 @@ int network_open(const struct config *config, struct net_backend **backend, int 
                                           .share_socket = config->share_socket};
 
     *share = 0;
-
     *backend = NULL;
     switch (config->net) {
     case CONFIG_NET_USER:
