@@ -44,7 +44,7 @@ build/$(1)/casement: $$(SOURCES:%.c=build/$(1)/%.o)
 build/$(1)/test/%: build/$(1)/tests/unit/%.o $$(TEST_HELPERS:%.c=build/$(1)/%.o) build/$(1)/libcasement.a
 	@mkdir -p $$(@D)
 	$$(CC) $(2) -o $$@ $$^ $$(LIBS) -lcmocka
-build/$(1)/network/guest: build/$(1)/tests/network/guest.o build/$(1)/libcasement.a
+build/$(1)/program/%: build/$(1)/tests/%.o build/$(1)/libcasement.a
 	@mkdir -p $$(@D)
 	$$(CC) $(2) -o $$@ $$^ $$(LIBS)
 endef
@@ -81,6 +81,10 @@ build/fuzz/run/%: build/fuzz/tests/fuzz/%.o $(TEST_HELPERS:%.c=build/fuzz/%.o) b
 fuzz: $(FUZZERS)
 	tests/fuzz/run $(SECONDS) $^
 
+# Programs that tests drive, each with a part of Casement in it.
+TEST_PROGRAMS := release/program/storage/driver asan/program/storage/driver asan/program/share/driver release/program/network/guest
+test-programs: $(TEST_PROGRAMS:%=build/%)
+
 # What a program that is linked with the library needs beside it.
 libs:
 	@echo $(LIBS)
@@ -115,4 +119,4 @@ image: casement
 clean:
 	rm -rf build casement
 
-.PHONY: all check unit fuzz libs test format lint run rehearse layouts docs install image clean
+.PHONY: all check unit fuzz test-programs libs test format lint run rehearse layouts docs install image clean

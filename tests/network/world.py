@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
-PROGRAM = TREE / "build/release/network/guest"
+PROGRAM = TREE / "build/release/program/network/guest"
 MAC = "52:54:00:01:02:03"
 LIMIT = 30  # seconds, for what takes a moment on a quiet machine
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).resolve().parent
-TREE = HERE.parent.parent
+TREE = Path(__file__).resolve().parents[2]
 # Two things are not offered (vmm/share/dav.h): properties of the clients' own, and shared locks.
 NOT_OFFERED = {
     "basic": set(),
@@ -22,14 +21,10 @@ NOT_OFFERED = {
 
 
 @pytest.fixture(scope="session")
-def driver(tmp_path_factory):
-    path = tmp_path_factory.mktemp("driver") / "driver"
-    sources = [HERE / "driver.c", *sorted((TREE / "vmm" / "share").glob("*.c")),
-               *(TREE / "vmm" / f"{name}.c" for name in ("xml", "utf8", "loop", "log", "error", "file"))]
-    subprocess.run([os.environ.get("CC", "cc"), "-std=c17", "-O1", "-g", "-pthread", "-fno-strict-aliasing", "-D_GNU_SOURCE",
-                    "-D_FILE_OFFSET_BITS=64", f"-I{TREE / 'include'}", "-fsanitize=address,undefined",
-                    "-fno-sanitize-recover=all", "-o", path, *sources, "-lexpat", "-lcrypto"], check=True)
-    return path
+def driver():
+    path = "build/asan/program/share/driver"
+    subprocess.run(["make", "-s", path], cwd=TREE, check=True, stdin=subprocess.DEVNULL)
+    return TREE / path
 
 
 @pytest.fixture

@@ -14,36 +14,31 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).resolve().parent
-TREE = HERE.parent.parent
+TREE = Path(__file__).resolve().parents[2]
 LONG = os.environ.get("LONG") == "1"
 OPERATIONS = 1_000_000 if LONG else 3_000
 KILLS = 300 if LONG else 8
 DAMAGED = 200 if LONG else 30
-SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 UNLOCK_SECONDS = 60
 REFUSED = 2
 ERRORS, LEAKS = 6, 7
 
 
-def build(folder, name, *flags):
-    """The driver, linked with the block layer."""
-    path = folder / name
-    sources = [HERE / "driver.c", *sorted((TREE / "devices" / "block").glob("*.c")),
-               *(TREE / "vmm" / f"{name}.c" for name in ("loop", "log", "error", "file"))]
-    subprocess.run([os.environ.get("CC", "cc"), "-std=c17", "-O2", "-g", "-pthread", "-fno-strict-aliasing", "-D_GNU_SOURCE",
-                    "-D_FILE_OFFSET_BITS=64", f"-I{TREE / 'include'}", *flags, "-o", path, *sources, "-luring", "-lz"], check=True)
-    return path
+def build(flavour):
+    """The driver: the block layer without a machine."""
+    path = f"build/{flavour}/program/storage/driver"
+    subprocess.run(["make", "-s", path], cwd=TREE, check=True, stdin=subprocess.DEVNULL)
+    return TREE / path
 
 
 @pytest.fixture(scope="session")
-def driver(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("driver"), "driver")
+def driver():
+    return build("release")
 
 
 @pytest.fixture(scope="session")
-def asan_driver(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("driver"), "driver-asan", *SANITIZE)
+def asan_driver():
+    return build("asan")
 
 
 def run(*words, status=0, **settings):
