@@ -168,7 +168,7 @@ uint32_t e1000e_mdic(struct e1000e *card, uint32_t request);
 /* e1000e_registers.c */
 extern const struct bus_ops e1000e_registers_ops, e1000e_io_ops;
 void e1000e_reset_registers(struct e1000e *card);
-void e1000e_count(struct e1000e *card, unsigned packets, unsigned octets_low, size_t length);
+void e1000e_count(struct e1000e *card, unsigned packets, unsigned octets_low, unsigned number, size_t length);
 
 /* On the card's loop, without the lock. */
 void e1000e_transmit(struct e1000e *card);                                    /* e1000e_transmit.c */

@@ -157,8 +157,8 @@ static void count(struct e1000e *card, const uint8_t *frame, size_t length)
 {
     struct net_counters *counters = card->options.counters;
 
-    e1000e_count(card, GPRC, GORCL, length);
-    e1000e_count(card, TPR, TORL, length);
+    e1000e_count(card, GPRC, GORCL, 1, length);
+    e1000e_count(card, TPR, TORL, 1, length);
     if (is_broadcast(frame))
         ++*e1000e_register(card, BPRC);
     else if (frame[0] & 1)

@@ -31,12 +31,12 @@ static void add(struct e1000e *card, unsigned offset, uint32_t count)
     *value = *value + count < *value ? UINT32_MAX : *value + count; /* they stick at their end */
 }
 
-void e1000e_count(struct e1000e *card, unsigned packets, unsigned octets_low, size_t length)
+void e1000e_count(struct e1000e *card, unsigned packets, unsigned octets_low, unsigned number, size_t length)
 {
     uint32_t *octets = e1000e_register(card, octets_low);
     uint64_t sum = ((uint64_t)octets[1] << 32 | octets[0]) + length;
 
-    add(card, packets, 1);
+    add(card, packets, number);
     octets[0] = (uint32_t)sum;
     octets[1] = (uint32_t)(sum >> 32);
 }

@@ -73,17 +73,6 @@ static bool finish(struct e1000e *card, struct tx_frame *frame)
     return fits;
 }
 
-static void emit(void *opaque, const uint8_t *frame, size_t length)
-{
-    struct e1000e *card = opaque;
-
-    pthread_mutex_lock(&card->lock);
-    e1000e_count(card, GPTC, GOTCL, length);
-    e1000e_count(card, TPT, TOTL, length);
-    pthread_mutex_unlock(&card->lock);
-    card->options.backend->ops->send(card->options.backend, frame, length);
-}
-
 /* A whole frame. The lock is given up meanwhile: the buffer is the loop's own. */
 static void send_frame(struct e1000e *card, struct tx_frame *frame)
 {
@@ -91,14 +80,20 @@ static void send_frame(struct e1000e *card, struct tx_frame *frame)
     const struct net_offload offload = {.segment = frame->segment, .segment_size = frame->context.segment_size};
     struct net_counters *counters = card->options.counters;
     bool fits = finish(card, frame);
+    struct net_sent sent = {0};
+    unsigned life = card->life;
 
     frame->begun = false;
     pthread_mutex_unlock(&card->lock);
     if (fits && counters)
         net_count(&counters->transmitted_packets, &counters->transmitted_bytes, frame->length);
-    if (!fits || net_offload(&offload, frame->bytes, frame->length, card->finished, emit, card) < 0)
+    if (!fits || net_send(card->options.backend, &offload, frame->bytes, frame->length, card->finished, &sent) < 0)
         log_guest(&limit, "e1000e: a frame that its descriptors do not fit is dropped");
     pthread_mutex_lock(&card->lock);
+    if (life != card->life) /* the counters are those of another life */
+        return;
+    e1000e_count(card, GPTC, GOTCL, sent.frames, sent.bytes);
+    e1000e_count(card, TPT, TOTL, sent.frames, sent.bytes);
 }
 
 static void set_context(struct tx_context *context, const uint8_t *descriptor)

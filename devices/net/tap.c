@@ -1,13 +1,17 @@
 /* A TAP or macvtap as the world behind a network card (see net.h). It lives on the card's loop. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "casement/bytes.h"
 #include "casement/log.h"
 #include "casement/net.h"
+#include "casement/net_offload.h"
 
 #define ETHERNET_BYTES 14
 #define FRAMES_EACH_TURN 64 /* so that what the guest sends gets its turn */
@@ -20,7 +24,9 @@ struct tap {
     struct loop_watch watch;
     struct loop_timer announce;
     bool watching;
+    unsigned leave;                   /* NET_LEAVE_*, what the card asked for */
     size_t waiting;                   /* the length of the frame that the card had no buffer for; 0: none */
+    uint8_t header[NET_VNET_BYTES];   /* of that frame */
     uint8_t frame[NET_FRAME_MAX + 1]; /* one more shows what is too long */
     uint8_t answer[NET_ANSWER_MAX];
 };
@@ -36,26 +42,38 @@ static void give_up(struct tap *tap, int err)
 /* Reads the next frame; false: there is none now. */
 static bool next_frame(struct tap *tap)
 {
+    const struct iovec iov[] = {{tap->header, sizeof tap->header}, {tap->frame, sizeof tap->frame}};
     ssize_t count;
 
     do
-        count = read(tap->watch.fd, tap->frame, sizeof tap->frame);
+        count = readv(tap->watch.fd, iov, 2);
     while (count < 0 && errno == EINTR);
     if (count <= 0) {
         if (count == 0 || errno != EAGAIN)
             give_up(tap, count ? errno : ENODEV);
         return false;
     }
+    count -= NET_VNET_BYTES;
     tap->waiting = count >= ETHERNET_BYTES && count <= NET_FRAME_MAX ? (size_t)count : 0;
     return true;
 }
 
+/* false: the card has no buffer. A frame that was made for another driver of the card is lost. */
 static bool deliver(struct tap *tap)
 {
-    if (tap->waiting && !tap->card.receive(tap->card.opaque, tap->frame, tap->waiting))
-        return false;
-    tap->waiting = 0;
-    return true;
+    const struct net_card *card = &tap->card;
+    size_t length = tap->waiting;
+    bool taken = true;
+
+    if (length && tap->leave && (tap->header[0] || tap->header[1])) {
+        if (!(net_vnet_left(tap->header) & ~tap->leave))
+            taken = card->receive_vnet(card->opaque, tap->header, tap->frame, length);
+    } else if (length && !net_vnet_left(tap->header)) {
+        taken = card->receive(card->opaque, tap->frame, length);
+    }
+    if (taken)
+        tap->waiting = 0;
+    return taken;
 }
 
 /* A card without buffers stops the reading, and the kernel's queue takes the rest or drops it. */
@@ -90,6 +108,18 @@ static void announce(void *opaque)
         loop_timer_set(tap->loop, &tap->announce, clock_ns() + tap->side.announce_ns);
 }
 
+/* Where the kernel refuses, it leaves nothing undone. */
+static void offload(struct net_backend *backend, unsigned kinds)
+{
+    struct tap *tap = container_of(backend, struct tap, backend);
+    unsigned long flags = (kinds & NET_LEAVE_CHECKSUM ? TUN_F_CSUM : 0) | (kinds & NET_LEAVE_TCP4 ? TUN_F_TSO4 : 0) |
+                          (kinds & NET_LEAVE_TCP6 ? TUN_F_TSO6 : 0) | (kinds & NET_LEAVE_ECN ? TUN_F_TSO_ECN : 0);
+
+    tap->leave = kinds;
+    if (ioctl(tap->watch.fd, TUNSETOFFLOAD, flags) < 0)
+        tap->leave = 0;
+}
+
 static int attach(struct net_backend *backend, struct loop *loop, const struct net_card *card)
 {
     struct tap *tap = container_of(backend, struct tap, backend);
@@ -120,12 +150,14 @@ static void detach(struct net_backend *backend)
     if (tap->watching)
         loop_unwatch(tap->loop, &tap->watch);
     tap->watching = false;
+    offload(backend, 0);
     tap->loop = NULL;
 }
 
-static void send_frame(struct net_backend *backend, const uint8_t *frame, size_t length)
+static void send_vnet(struct net_backend *backend, const uint8_t *header, const uint8_t *frame, size_t length)
 {
     struct tap *tap = container_of(backend, struct tap, backend);
+    const struct iovec iov[] = {{(void *)header, NET_VNET_BYTES}, {(void *)frame, length}};
     int answered = -1;
 
     if (length < ETHERNET_BYTES || length > NET_FRAME_MAX)
@@ -135,8 +167,15 @@ static void send_frame(struct net_backend *backend, const uint8_t *frame, size_t
     if (answered > 0 && tap->loop)
         tap->card.receive(tap->card.opaque, tap->answer, (size_t)answered);
     /* What the kernel does not take now is lost, as on any wire. */
-    while (answered < 0 && write(tap->watch.fd, frame, length) < 0 && errno == EINTR)
+    while (answered < 0 && writev(tap->watch.fd, iov, 2) < 0 && errno == EINTR)
         continue;
+}
+
+static void send_frame(struct net_backend *backend, const uint8_t *frame, size_t length)
+{
+    static const uint8_t nothing_left[NET_VNET_BYTES];
+
+    send_vnet(backend, nothing_left, frame, length);
 }
 
 static void destroy(struct net_backend *backend)
@@ -151,7 +190,13 @@ static void destroy(struct net_backend *backend)
 
 int net_tap_create(const struct net_tap_options *options, struct net_backend **backend, struct error *error)
 {
-    static const struct net_backend_ops ops = {attach, detach, send_frame, ready, destroy};
+    static const struct net_backend_ops ops = {.attach = attach,
+                                               .detach = detach,
+                                               .send = send_frame,
+                                               .send_vnet = send_vnet,
+                                               .offload = offload,
+                                               .ready = ready,
+                                               .destroy = destroy};
     struct tap *tap = calloc(1, sizeof *tap);
     int flags = fcntl(options->fd, F_GETFL);
 

@@ -225,7 +225,8 @@ static void destroy(struct net_backend *backend)
     free(user);
 }
 
-static const struct net_backend_ops ops = {attach, detach, send_frame, ready, destroy};
+static const struct net_backend_ops ops = {
+    .attach = attach, .detach = detach, .send = send_frame, .ready = ready, .destroy = destroy};
 
 static struct in_addr address(uint32_t host_order)
 {

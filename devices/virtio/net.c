@@ -12,15 +12,19 @@
 
 #define QUEUE_SIZE 256
 #define BUFFERS 64
-#define HEADER_BYTES 12
-#define MAX_MERGED 48 /* 64 KiB in the smallest buffers that drivers give */
+#define HEADER_BYTES (NET_VNET_BYTES + 2) /* 5.1.6, with num_buffers */
+#define MAX_MERGED 48                     /* 64 KiB in the smallest buffers that drivers give */
 
 enum { RECEIVE, TRANSMIT, CONTROL, QUEUES };
 
 #define F_CSUM 0
 #define F_GUEST_CSUM 1
+#define F_CTRL_GUEST_OFFLOADS 2
 #define F_MTU 3
 #define F_MAC 5
+#define F_GUEST_TSO4 7
+#define F_GUEST_TSO6 8
+#define F_GUEST_ECN 9
 #define F_HOST_TSO4 11
 #define F_HOST_TSO6 12
 #define F_HOST_ECN 13
@@ -31,17 +35,11 @@ enum { RECEIVE, TRANSMIT, CONTROL, QUEUES };
 #define F_CTRL_VLAN 19
 #define F_CTRL_MAC_ADDR 23
 
-/* struct virtio_net_hdr (5.1.6). */
-#define HDR_NEEDS_CSUM 1
-#define GSO_NONE 0
-#define GSO_TCPV4 1
-#define GSO_TCPV6 4
-#define GSO_ECN 0x80
-
 /* Control classes and commands (5.1.6.5). */
-enum { CLASS_RX = 0, CLASS_MAC = 1, CLASS_VLAN = 2, CLASS_ANNOUNCE = 3 };
+enum { CLASS_RX = 0, CLASS_MAC = 1, CLASS_VLAN = 2, CLASS_ANNOUNCE = 3, CLASS_OFFLOADS = 5 };
 #define RX_PROMISC 0
 #define MAC_ADDR_SET 1
+#define OFFLOADS_SET 0
 #define CONTROL_OK 0
 #define CONTROL_ERROR 1
 
@@ -112,8 +110,8 @@ static unsigned take_buffers(struct card *card, struct virtq *queue, struct virt
     return 0;
 }
 
-/* net_card.receive. A frame that no buffer can ever hold is dropped, not kept. */
-static bool receive(void *opaque, const uint8_t *frame, size_t length)
+/* net_card.receive_vnet. A frame that no buffer can ever hold is dropped, not kept. */
+static bool receive_vnet(void *opaque, const uint8_t *header, const uint8_t *frame, size_t length)
 {
     struct card *card = opaque;
     struct virtq *queue = virtio_queue(card->virtio, RECEIVE);
@@ -129,8 +127,8 @@ static bool receive(void *opaque, const uint8_t *frame, size_t length)
     count = take_buffers(card, queue, chains, iov, HEADER_BYTES + length);
     if (!count)
         return !virtio_queue_running(queue);
-    memset(bytes, 0, HEADER_BYTES);
-    put_le16(bytes + 10, (uint16_t)count);
+    memcpy(bytes, header, NET_VNET_BYTES);
+    put_le16(bytes + NET_VNET_BYTES, (uint16_t)count);
     memcpy(bytes + HEADER_BYTES, frame, length);
     if (counters)
         net_count(&counters->received_packets, &counters->received_bytes, length);
@@ -145,14 +143,14 @@ static bool receive(void *opaque, const uint8_t *frame, size_t length)
     return true;
 }
 
-/* From the guest. */
-
-static void emit(void *opaque, const uint8_t *frame, size_t length)
+static bool receive(void *opaque, const uint8_t *frame, size_t length)
 {
-    struct card *card = opaque;
+    static const uint8_t nothing_left[NET_VNET_BYTES];
 
-    card->options.backend->ops->send(card->options.backend, frame, length);
+    return receive_vnet(opaque, nothing_left, frame, length);
 }
+
+/* From the guest. */
 
 /* The chain's bytes in one piece; 0 when they are no frame. */
 static size_t gather(struct card *card, const struct virtq_chain *chain)
@@ -171,24 +169,17 @@ static size_t gather(struct card *card, const struct virtq_chain *chain)
 static void send_chain(struct card *card, const struct virtq_chain *chain)
 {
     static struct log_limit limit;
-    const uint8_t *header = card->frame;
     struct net_counters *counters = card->options.counters;
     size_t length = gather(card, chain);
     struct net_offload offload;
-    uint8_t type;
+    struct net_sent sent = {0};
 
     if (!length)
         return;
     if (counters)
         net_count(&counters->transmitted_packets, &counters->transmitted_bytes, length - HEADER_BYTES);
-    type = header[1] & (uint8_t)~GSO_ECN;
-    offload = (struct net_offload){.checksum = header[0] & HDR_NEEDS_CSUM,
-                                   .checksum_start = get_le16(header + 6),
-                                   .checksum_offset = get_le16(header + 8),
-                                   .segment = type == GSO_TCPV4 || type == GSO_TCPV6,
-                                   .segment_size = get_le16(header + 4)};
-    if ((type != GSO_NONE && !offload.segment) ||
-        net_offload(&offload, card->frame + HEADER_BYTES, length - HEADER_BYTES, card->segment, emit, card) < 0)
+    if (!net_vnet_read(card->frame, &offload) || net_send(card->options.backend, &offload, card->frame + HEADER_BYTES,
+                                                          length - HEADER_BYTES, card->segment, &sent) < 0)
         log_guest(&limit, "virtio-net: a frame whose header does not fit it is dropped");
 }
 
@@ -223,6 +214,31 @@ static void transmit_more(void *opaque)
 
 /* Control. */
 
+/* What the driver does itself, of these bits (5.1.6.5.6): the numbers are those of the features. */
+static void take_offloads(struct card *card, uint64_t bits)
+{
+    const struct net_backend *backend = card->options.backend;
+    unsigned kinds = 0;
+
+    if (!backend->ops->offload)
+        return;
+    if (bits & VIRTIO_BIT(F_GUEST_CSUM))
+        kinds = NET_LEAVE_CHECKSUM | (bits & VIRTIO_BIT(F_GUEST_TSO4) ? NET_LEAVE_TCP4 : 0) |
+                (bits & VIRTIO_BIT(F_GUEST_TSO6) ? NET_LEAVE_TCP6 : 0) |
+                (bits & VIRTIO_BIT(F_GUEST_ECN) ? NET_LEAVE_ECN : 0);
+    backend->ops->offload(card->options.backend, kinds);
+}
+
+static uint8_t set_offloads(struct card *card, const uint8_t *command, size_t length)
+{
+    uint64_t features = virtio_features(card->virtio), bits = length >= 10 ? get_le64(command + 2) : UINT64_MAX;
+
+    if (!(features & VIRTIO_BIT(F_CTRL_GUEST_OFFLOADS)) || command[1] != OFFLOADS_SET || bits & ~features)
+        return CONTROL_ERROR;
+    take_offloads(card, bits);
+    return CONTROL_OK;
+}
+
 /* Classes that were never offered are answered too: drivers send them, and give up on an error (lessons 3.5, row 8). */
 static uint8_t obey(struct card *card, const uint8_t *command, size_t length)
 {
@@ -234,6 +250,8 @@ static uint8_t obey(struct card *card, const uint8_t *command, size_t length)
         memcpy(card->state.mac, command + 2, 6);
         return CONTROL_OK;
     }
+    if (command[0] == CLASS_OFFLOADS)
+        return set_offloads(card, command, length);
     if (command[0] == CLASS_RX && command[1] == RX_PROMISC && length >= 3)
         card->state.promiscuous = command[2];
     return command[0] <= CLASS_ANNOUNCE ? CONTROL_OK : CONTROL_ERROR;
@@ -286,10 +304,12 @@ static void kicked(struct virtio *virtio, struct virtq *queue)
 static void join_loop(void *opaque)
 {
     struct card *card = opaque;
-    const struct net_card face = {.receive = receive, .opaque = card};
+    const struct net_card face = {.receive = receive, .receive_vnet = receive_vnet, .opaque = card};
 
     if (!card->attached)
         card->attached = card->options.backend->ops->attach(card->options.backend, card->loop, &face) == 0;
+    if (card->attached)
+        take_offloads(card, virtio_features(card->virtio));
 }
 
 static void leave_loop(void *opaque)
@@ -347,22 +367,25 @@ int virtio_net_create(struct board *board, const struct net_card_options *option
     static const struct device_ops device_ops = {.destroy = destroy};
     static const struct virtio_ops ops = {.config_read = config_read, .start = start, .kicked = kicked, .stop = stop};
     struct card *card = calloc(1, sizeof *card);
-    const struct virtio_options virtio = {
-        .name = "virtio-net",
-        .type = VIRTIO_NET,
-        .class_code = 0x020000,
-        .features = VIRTIO_BIT(F_CSUM) | VIRTIO_BIT(F_GUEST_CSUM) | VIRTIO_BIT(F_MTU) | VIRTIO_BIT(F_MAC) |
-                    VIRTIO_BIT(F_HOST_TSO4) | VIRTIO_BIT(F_HOST_TSO6) | VIRTIO_BIT(F_HOST_ECN) |
-                    VIRTIO_BIT(F_MRG_RXBUF) | VIRTIO_BIT(F_STATUS) | VIRTIO_BIT(F_CTRL_VQ) | VIRTIO_BIT(F_CTRL_RX) |
-                    VIRTIO_BIT(F_CTRL_VLAN) | VIRTIO_BIT(F_CTRL_MAC_ADDR),
-        .config_size = CONFIG_SIZE,
-        .queues = QUEUES,
-        .queue_size = QUEUE_SIZE,
-        .ops = &ops,
-        .device = card,
-        .slot = options->slot};
+    struct virtio_options virtio = {.name = "virtio-net",
+                                    .type = VIRTIO_NET,
+                                    .class_code = 0x020000,
+                                    .features = VIRTIO_BIT(F_CSUM) | VIRTIO_BIT(F_GUEST_CSUM) | VIRTIO_BIT(F_MTU) |
+                                                VIRTIO_BIT(F_MAC) | VIRTIO_BIT(F_HOST_TSO4) | VIRTIO_BIT(F_HOST_TSO6) |
+                                                VIRTIO_BIT(F_HOST_ECN) | VIRTIO_BIT(F_MRG_RXBUF) |
+                                                VIRTIO_BIT(F_STATUS) | VIRTIO_BIT(F_CTRL_VQ) | VIRTIO_BIT(F_CTRL_RX) |
+                                                VIRTIO_BIT(F_CTRL_VLAN) | VIRTIO_BIT(F_CTRL_MAC_ADDR),
+                                    .config_size = CONFIG_SIZE,
+                                    .queues = QUEUES,
+                                    .queue_size = QUEUE_SIZE,
+                                    .ops = &ops,
+                                    .device = card,
+                                    .slot = options->slot};
     int failed = card ? 0 : -ENOMEM;
 
+    if (options->backend->ops->offload)
+        virtio.features |= VIRTIO_BIT(F_CTRL_GUEST_OFFLOADS) | VIRTIO_BIT(F_GUEST_TSO4) | VIRTIO_BIT(F_GUEST_TSO6) |
+                           VIRTIO_BIT(F_GUEST_ECN);
     if (failed == 0) {
         card->device = (struct device){.name = "virtio-net", .ops = &device_ops};
         card->options = *options;

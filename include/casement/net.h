@@ -47,8 +47,17 @@ struct net_card {
      * now; the frame stays the back end's, which tries again after net_backend_ready() or drops it.
      */
     bool (*receive)(void *card, const uint8_t *frame, size_t length);
+    /* The same of a frame with work left, of a kind that was asked for by net_backend_ops.offload: behind a vnet header
+     * (net_offload.h). NULL: the card never asks. */
+    bool (*receive_vnet)(void *card, const uint8_t *header, const uint8_t *frame, size_t length);
     void *opaque;
 };
+
+/* Kinds of work that the receiver of a frame can do. The last three need the first. */
+#define NET_LEAVE_CHECKSUM 1U
+#define NET_LEAVE_TCP4 2U /* frames larger than the MTU */
+#define NET_LEAVE_TCP6 4U
+#define NET_LEAVE_ECN 8U /* of such, those with CWR set */
 
 /* What a card is made with. */
 struct net_card_options {
@@ -65,6 +74,11 @@ struct net_backend_ops {
     void (*detach)(struct net_backend *backend);
     /* A complete Ethernet frame from the guest (segmentation and checksums are done). Never blocks; may drop. */
     void (*send)(struct net_backend *backend, const uint8_t *frame, size_t length);
+    /* A frame with work left, behind a vnet header that net_vnet_write() made. NULL: only finished ones are taken. */
+    void (*send_vnet)(struct net_backend *backend, const uint8_t *header, const uint8_t *frame, size_t length);
+    /* What may be left to the card from now on, NET_LEAVE_*; nothing is, until it is asked for after attach(). NULL:
+     * nothing ever is. */
+    void (*offload)(struct net_backend *backend, unsigned kinds);
     /* The guest has receive buffers again. */
     void (*ready)(struct net_backend *backend);
     void (*destroy)(struct net_backend *backend);
@@ -97,8 +111,8 @@ struct net_side {
 };
 
 /*
- * An open TAP or macvtap, which carries plain frames: no vnet header, no packet information. The descriptor is the back
- * end's from now on, and non-blocking. When this fails, the descriptor and the side stay the caller's.
+ * An open TAP or macvtap that carries frames behind a vnet header, without packet information. The descriptor is the
+ * back end's from now on, and non-blocking. When this fails, the descriptor and the side stay the caller's.
  */
 struct net_tap_options {
     int fd;

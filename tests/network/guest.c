@@ -1,7 +1,8 @@
 /*
  * A network card without a machine: what `casement run` would put behind a card for these options, joined to a TAP in
- * another network namespace, whose Linux plays the guest. Says "ready" when frames flow, and ends at the end of its
- * input, as a machine does: nothing is left. usage: guest NAMESPACE-FILE OPTION...
+ * another network namespace, whose Linux plays the guest and leaves to the card what a virtio card offers. Says "ready"
+ * when frames flow, and ends at the end of its input, as a machine does: nothing is left.
+ * usage: guest virtio|plain NAMESPACE-FILE OPTION...   plain: the guest is given finished frames only
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,12 +22,13 @@
 #include "../../vmm/options.h"
 #include "../../vmm/share/share.h"
 #include "casement/loop.h"
+#include "casement/net_offload.h"
 
 struct bench {
     struct net_backend *backend;
     struct loop *loop;
     struct loop_watch cable, input;
-    uint8_t frame[NET_FRAME_MAX];
+    uint8_t header[NET_VNET_BYTES], frame[NET_FRAME_MAX], segment[NET_FRAME_MAX];
 };
 
 static void must(bool good, const char *what)
@@ -40,7 +42,7 @@ static void must(bool good, const char *what)
 /* The guest's side: an interface eth0 in that namespace, with the card's address. */
 static int open_cable(const char *namespace, const uint8_t mac[6])
 {
-    struct ifreq request = {.ifr_name = "eth0", .ifr_flags = IFF_TAP | IFF_NO_PI};
+    struct ifreq request = {.ifr_name = "eth0", .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
     int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), other = open(namespace, O_RDONLY | O_CLOEXEC);
     int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), control;
 
@@ -51,6 +53,8 @@ static int open_cable(const char *namespace, const uint8_t mac[6])
     fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
     control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     must(ioctl(fd, TUNSETIFF, &request) == 0, "TUNSETIFF");
+    must(ioctl(fd, TUNSETOFFLOAD, (unsigned long)TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN) == 0,
+         "TUNSETOFFLOAD");
     request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
     memcpy(request.ifr_hwaddr.sa_data, mac, 6);
     must(ioctl(control, SIOCSIFHWADDR, &request) == 0, "SIOCSIFHWADDR");
@@ -61,22 +65,38 @@ static int open_cable(const char *namespace, const uint8_t mac[6])
     return fd;
 }
 
-static bool receive(void *opaque, const uint8_t *frame, size_t length)
+static bool receive_vnet(void *opaque, const uint8_t *header, const uint8_t *frame, size_t length)
 {
     struct bench *bench = opaque;
+    const struct iovec iov[] = {{(void *)header, NET_VNET_BYTES}, {(void *)frame, length}};
 
     /* A guest whose interface is down loses it. */
-    return write(bench->cable.fd, frame, length) == (ssize_t)length || errno != EAGAIN;
+    return writev(bench->cable.fd, iov, 2) == (ssize_t)(NET_VNET_BYTES + length) || errno != EAGAIN;
+}
+
+static bool receive(void *opaque, const uint8_t *frame, size_t length)
+{
+    static const uint8_t nothing_left[NET_VNET_BYTES];
+
+    return receive_vnet(opaque, nothing_left, frame, length);
 }
 
 static void cable_ready(void *opaque, short events)
 {
     struct bench *bench = opaque;
+    const struct iovec iov[] = {{bench->header, sizeof bench->header}, {bench->frame, sizeof bench->frame}};
+    struct net_offload offload;
+    struct net_sent sent = {0};
     ssize_t count;
 
     (void)events;
-    while ((count = read(bench->cable.fd, bench->frame, sizeof bench->frame)) > 0)
-        bench->backend->ops->send(bench->backend, bench->frame, (size_t)count);
+    while ((count = readv(bench->cable.fd, iov, 2)) > NET_VNET_BYTES) {
+        size_t length = (size_t)count - NET_VNET_BYTES;
+
+        must(net_vnet_read(bench->header, &offload) &&
+                 net_send(bench->backend, &offload, bench->frame, length, bench->segment, &sent) == 0,
+             "a frame of the guest's");
+    }
     bench->backend->ops->ready(bench->backend);
 }
 
@@ -100,16 +120,17 @@ int main(int count, char **arguments)
 {
     static struct config config;
     static struct bench bench;
-    const struct net_card card = {.receive = receive, .opaque = &bench};
+    const struct net_card card = {.receive = receive, .receive_vnet = receive_vnet, .opaque = &bench};
+    bool plain = count > 1 && !strcmp(arguments[1], "plain");
     struct share_options shared = {.name = "guest"};
     struct share *share = NULL;
     struct error error;
     int fd;
 
-    if (count < 2 || options_parse(&config, OPTIONS_RUN, count - 2, arguments + 2, &error) < 0 ||
+    if (count < 3 || options_parse(&config, OPTIONS_RUN, count - 3, arguments + 3, &error) < 0 ||
         config_complete(&config, &error) < 0 || network_check(&config, &error) < 0)
         return refuse(&error);
-    fd = open_cable(arguments[1], config.mac);
+    fd = open_cable(arguments[2], config.mac);
     if (network_open(&config, &bench.backend, &shared.listener, &error) < 0 || rights_drop(0, &error) < 0)
         return refuse(&error);
     shared.folder = config.share;
@@ -121,6 +142,9 @@ int main(int count, char **arguments)
     loop_watch(bench.loop, &bench.cable);
     loop_watch(bench.loop, &bench.input);
     must(bench.backend->ops->attach(bench.backend, bench.loop, &card) == 0, "attach");
+    if (!plain && bench.backend->ops->offload)
+        bench.backend->ops->offload(bench.backend,
+                                    NET_LEAVE_CHECKSUM | NET_LEAVE_TCP4 | NET_LEAVE_TCP6 | NET_LEAVE_ECN);
     puts("ready");
     fflush(stdout);
     loop_run(bench.loop);

@@ -1,4 +1,5 @@
 """Networks in the rig: the suites of this folder under Debian's kernel, and machines side by side as containers are."""
+import json
 import secrets
 
 import machines
@@ -48,7 +49,30 @@ def boxes(rig, modules):
                           f"ip -n {name} link set eth0 mtu 1400 up; ip -n {name} addr add 10.9.0.1{n}/24 dev eth0; "
                           f"ip -n {name} route add default via 10.9.0.1" for n, name in enumerate(names)))
     yield outside, names
-    rig.shell("; ".join(f"ip netns del {name}" for name in (outside, *names)))
+    rig.shell("; ".join(f"ip netns pids {name} | xargs -r kill -9; ip netns del {name}" for name in (outside, *names)))
+
+
+@pytest.mark.parametrize("card", ["virtio", pytest.param("e1000e", marks=pytest.mark.long)])
+def test_large_frames(rig, casement, initrd, kernel, boxes, card):
+    """Real drivers, bytes both ways, and TCP in frames larger than the MTU wherever the card's driver takes them."""
+    outside, (box, *_) = boxes
+    served = f"/tmp/www-{box}"
+    digest = rig.shell(f"mkdir {served} && head -c 6000000 /dev/urandom >{served}/big && sha256sum <{served}/big && "
+                       f"ip netns exec {outside} busybox httpd -p 80 -h {served}").stdout.split()[0]
+    script = LEASE + ("wget -q -O /tmp/big http://10.9.0.1/big || exit 7\necho \"GOT $(sha256sum </tmp/big)\"\n"
+                      "mkdir /tmp/www; mv /tmp/big /tmp/www; httpd -p 80 -h /tmp/www; echo SERVING; sleep 3000")
+    guest = casement("--memory", "192M", "--kernel", kernel.image, "--initrd", initrd(script), "--append", "console=ttyS0 quiet",
+                     "--display", "none", "--net", "nat", "--net-card", card, wrapper=("ip", "netns", "exec", box))
+    assert guest.wait_serial(r"^GOT (\w+)\s", 500).group(1) == digest
+    guest.wait_serial("SERVING", 120)
+    back = rig.shell(f"ip netns exec {outside} curl -s -m 200 http://10.9.0.10/big | sha256sum", seconds=240).stdout.split()[0]
+    assert back == digest
+    counts = json.loads(rig.shell(f"ip -n {box} -j -s link show dev casement0").stdout)[0]["stats64"]
+    mean = {way: counts[way]["bytes"] / counts[way]["packets"] for way in ("rx", "tx")}
+    assert mean["rx"] > 2 * 1414 and (mean["tx"] > 2 * 1414) == (card == "virtio"), mean
+    guest.ctl("stop")
+    assert guest.wait_end() == 0
+    rig.shell(f"rm -r {served}")
 
 
 @pytest.mark.long

@@ -74,9 +74,9 @@ def test_a_forward_leads_to_another_port(world):
     assert ask(world, "outside", "tcp", world.address6, 7070) == "refused"
 
 
-@pytest.mark.parametrize("mtu", [1400, 1500, 9000])
-def test_the_mtu_is_that_of_the_way_out(make_world, mtu):
-    world = make_world(mtu=mtu)
+@pytest.mark.parametrize("mtu, card", [(1400, "virtio"), (1500, "plain"), (1500, "virtio"), (9000, "plain"), (9000, "virtio")])
+def test_the_mtu_is_that_of_the_way_out(make_world, mtu, card):
+    world = make_world(mtu=mtu, card=card)
     world.casement("--net", "nat")
     world.run("guest", "ip link set eth0 up")
     assert world.lease()["mtu"] == str(mtu)
@@ -86,6 +86,22 @@ def test_the_mtu_is_that_of_the_way_out(make_world, mtu):
     world.serve("guest", BULK, "serve", "7002")
     assert world.python("guest", BULK, "ask", world.gateway, 7001, 3 << 20) == "same\n"
     assert world.python("outside", BULK, "ask", world.address, 7002, 3 << 20) == "same\n"
+
+
+@pytest.mark.parametrize("card", ["plain", "virtio"])
+def test_large_frames_are_cut_by_the_last_one(make_world, card):
+    """TCP goes in frames larger than the MTU through the TAP wherever the receiver takes them."""
+    world = make_world(card=card)
+    world.casement("--net", "nat")
+    world.lease()
+    world.serve("outside", BULK, "serve", "7001")
+    assert world.python("guest", BULK, "ask", world.gateway, 7001, 8 << 20) == "same\n"
+    counts = json.loads(world.run("box", "ip -j -s link show dev casement0"))[0]["stats64"]
+    mean = {way: counts[way]["bytes"] / counts[way]["packets"] for way in ("rx", "tx")}
+    assert counts["rx"]["bytes"] > 8 << 20 and counts["tx"]["bytes"] > 8 << 20
+    print(mean)
+    assert mean["rx"] > 1514 * 2, mean
+    assert (mean["tx"] > 1514 * 2) == (card == "virtio"), mean
 
 
 def test_tcp_is_told_the_mtu_where_the_guest_is_not(make_world):

@@ -28,9 +28,10 @@ env
 class World:
     count = 0
 
-    def __init__(self, folder, mtu=1500, box="10.9.0.2/24", six=True):
+    def __init__(self, folder, mtu=1500, box="10.9.0.2/24", six=True, card="virtio"):
         World.count += 1
         self.folder = folder
+        self.card = card
         self.processes = []
         self.names = {role: f"casement-{os.getpid()}-{World.count}-{role}" for role in ("outside", "box", "guest")}
         for role, name in self.names.items():
@@ -86,7 +87,7 @@ class World:
 
     def script(self, options, before, wrapper):
         """guest.c, with our resolv.conf. before: a script that changes what it finds; wrapper: a command in front of it."""
-        line = shlex.join([str(PROGRAM), f"/run/netns/{self.names['guest']}", "--mac", MAC, *options])
+        line = shlex.join([str(PROGRAM), self.card, f"/run/netns/{self.names['guest']}", "--mac", MAC, *options])
         return f"mount --bind {self.resolv} /etc/resolv.conf && {before} && exec {wrapper} {line}"
 
     def casement(self, *options, before="true", wrapper=""):

@@ -19,8 +19,26 @@
 /* Gives the function in VIRTIO_SLOT its window and lets it answer. */
 void fake_virtio_place(struct fake *fake);
 /* From reset to DRIVER_OK, with VERSION_1 and queue 0 of so many entries (virtio 1.2, 3.1.1). */
-void fake_virtio_start_queues(struct fake *fake, unsigned queues, unsigned entries);
-/* The same with one queue. */
 void fake_virtio_start(struct fake *fake, unsigned entries);
+
+/* A driver that has several queues. Zero-initialised but for the first two. */
+#define FAKE_DRIVER_QUEUES 4
+struct fake_driver {
+    struct fake *fake;
+    unsigned entries;
+    uint16_t offered[FAKE_DRIVER_QUEUES];
+};
+/* Empty rings, then from reset to DRIVER_OK, with VERSION_1 and these of the first 32 features. */
+void fake_driver_start(struct fake_driver *driver, unsigned queues, uint32_t features);
+/* Descriptor n of a queue; with more the next one is n + 1. */
+#define FAKE_WRITABLE 2U
+void fake_driver_describe(const struct fake_driver *driver, unsigned queue, unsigned n, uint64_t address, size_t length,
+                          unsigned flags, bool more);
+/* The chain that begins there is the device's, which is told. */
+void fake_driver_offer(struct fake_driver *driver, unsigned queue, unsigned head);
+/* How many chains are used. */
+uint16_t fake_driver_used(const struct fake_driver *driver, unsigned queue);
+/* Waits until all that was offered is used; false: the device has broken instead. */
+bool fake_driver_wait(const struct fake_driver *driver, unsigned queue);
 
 #endif

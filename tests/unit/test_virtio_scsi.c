@@ -30,7 +30,7 @@ struct bench {
     struct block *block;
     struct virtio *virtio;
     char path[32];
-    uint16_t offered[3];
+    struct fake_driver driver;
 };
 
 static struct bench bench;
@@ -45,11 +45,7 @@ static uint8_t *ram(uint64_t at, size_t length)
 
 static void start(void)
 {
-    memset(ram(VIRTIO_DESC, 0x3000), 0, 0x3000);
-    memset(ram(VIRTIO_AVAIL, 0x3000), 0, 0x3000);
-    memset(ram(VIRTIO_USED, 0x3000), 0, 0x3000);
-    memset(bench.offered, 0, sizeof bench.offered);
-    fake_virtio_start_queues(bench.fake, 3, ENTRIES);
+    fake_driver_start(&bench.driver, 3, 0);
     assert_int_equal(fake_read(bench.fake, BUS_MMIO, VIRTIO_STATUS, 1), 15);
 }
 
@@ -61,6 +57,7 @@ static int create(void **state)
 
     (void)state;
     bench = (struct bench){.fake = fake_create(0), .path = "build/scsi-XXXXXX"};
+    bench.driver = (struct fake_driver){.fake = bench.fake, .entries = ENTRIES};
     assert_int_equal(pci_bus_create(&bench.fake->board, &bench.fake->board.pci), 0);
     fd = mkstemp(bench.path);
     assert_true(fd >= 0);
@@ -84,42 +81,6 @@ static int destroy(void **state)
     return unlink(bench.path);
 }
 
-static void describe(unsigned queue, unsigned n, uint64_t address, size_t length, unsigned flags, bool more)
-{
-    uint8_t *descriptor = ram(VIRTIO_DESC + queue * VIRTIO_RING + n * 16, 16);
-
-    put_le64(descriptor, address);
-    put_le32(descriptor + 8, (uint32_t)length);
-    put_le16(descriptor + 12, (uint16_t)(flags | more));
-    put_le16(descriptor + 14, (uint16_t)(n + 1));
-}
-
-static void offer(unsigned queue, unsigned head)
-{
-    uint8_t *ring = ram(VIRTIO_AVAIL + queue * VIRTIO_RING, 4 + 2 * (size_t)ENTRIES);
-    uint16_t *index = (uint16_t *)(void *)(ring + 2);
-
-    put_le16(ring + 4 + bench.offered[queue] % ENTRIES * 2, (uint16_t)head);
-    __atomic_store_n(index, ++bench.offered[queue], __ATOMIC_RELEASE);
-    fake_write(bench.fake, BUS_MMIO, VIRTIO_NOTIFY + queue * 4, 2, queue);
-}
-
-/* Until all that was offered is used; false: the device has broken instead. */
-static bool wait_used(unsigned queue)
-{
-    const uint16_t *index = (uint16_t *)(void *)ram(VIRTIO_USED + queue * VIRTIO_RING + 2, 2);
-
-    for (unsigned n = 0; n < 40000; n++) {
-        if (__atomic_load_n(index, __ATOMIC_ACQUIRE) == bench.offered[queue])
-            return true;
-        if (fake_read(bench.fake, BUS_MMIO, VIRTIO_STATUS, 1) & 64)
-            return false;
-        usleep(500);
-    }
-    fail_msg("the device neither used its chains nor broke");
-    return false;
-}
-
 /* A command to a unit of target 0, with data one way or none; its chain has four places at 4 * slot. */
 static void give(unsigned slot, unsigned unit, const uint8_t *cdb, size_t cdb_bytes, size_t out, size_t in)
 {
@@ -131,13 +92,14 @@ static void give(unsigned slot, unsigned unit, const uint8_t *cdb, size_t cdb_by
     put_be16(header + 2, (uint16_t)(0x4000 | unit));
     memcpy(header + 19, cdb, cdb_bytes);
     memset(ram(SLOT_AT(slot) + RESPONSE, RESPONSE_BYTES), 0xEE, RESPONSE_BYTES);
-    describe(REQUEST_QUEUE, first, SLOT_AT(slot) + HEADER, HEADER_BYTES, 0, true);
+    fake_driver_describe(&bench.driver, REQUEST_QUEUE, first, SLOT_AT(slot) + HEADER, HEADER_BYTES, 0, true);
     if (out)
-        describe(REQUEST_QUEUE, first + 1, SLOT_AT(slot) + DATA, out, 0, true);
-    describe(REQUEST_QUEUE, first + (out ? 2 : 1), SLOT_AT(slot) + RESPONSE, RESPONSE_BYTES, WRITABLE, in);
+        fake_driver_describe(&bench.driver, REQUEST_QUEUE, first + 1, SLOT_AT(slot) + DATA, out, 0, true);
+    fake_driver_describe(&bench.driver, REQUEST_QUEUE, first + (out ? 2 : 1), SLOT_AT(slot) + RESPONSE, RESPONSE_BYTES,
+                         WRITABLE, in);
     if (in)
-        describe(REQUEST_QUEUE, first + 2, SLOT_AT(slot) + DATA, in, WRITABLE, false);
-    offer(REQUEST_QUEUE, first);
+        fake_driver_describe(&bench.driver, REQUEST_QUEUE, first + 2, SLOT_AT(slot) + DATA, in, WRITABLE, false);
+    fake_driver_offer(&bench.driver, REQUEST_QUEUE, first);
 }
 
 struct answer {
@@ -161,7 +123,7 @@ static struct answer answer_of(unsigned slot)
 static struct answer run(const uint8_t *cdb, size_t cdb_bytes, size_t out, size_t in)
 {
     give(0, 0, cdb, cdb_bytes, out, in);
-    assert_true(wait_used(REQUEST_QUEUE));
+    assert_true(fake_driver_wait(&bench.driver, REQUEST_QUEUE));
     return answer_of(0);
 }
 #define RUN(out, in, ...) run((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}), out, in)
@@ -223,7 +185,7 @@ static void what_fails_says_why(void **state)
     assert_good(RUN(0, 0x400, 0x28, 0, 0, 0, 0, 0, 0, 0, 1));
     assert_int_equal(answer_of(0).residual, 0x200);
     give(0, 1, (const uint8_t[]){0}, 1, 0, 0); /* another unit */
-    assert_true(wait_used(REQUEST_QUEUE));
+    assert_true(fake_driver_wait(&bench.driver, REQUEST_QUEUE));
     assert_int_equal(answer_of(0).response, 3);
 }
 
@@ -249,7 +211,7 @@ static void many_at_a_time(void **state)
     }
     for (unsigned slot = 8; slot < 12; slot++)
         GIVE(slot, 0, 0x200, 0x28, 0, 0, 0, 1, 0, 0, 0, 1);
-    assert_true(wait_used(REQUEST_QUEUE));
+    assert_true(fake_driver_wait(&bench.driver, REQUEST_QUEUE));
     for (unsigned slot = 0; slot < 12; slot++)
         assert_good(answer_of(slot));
     for (unsigned group = 0; group < 8; group++) {
@@ -269,11 +231,11 @@ static uint8_t order(unsigned kind, unsigned subtype, unsigned unit)
     put_le32(bytes + 4, subtype);
     bytes[8] = 1;
     put_be16(bytes + 10, (uint16_t)(0x4000 | unit));
-    describe(0, 0, SLOT_AT(0) + DATA, 24, 0, true);
-    describe(0, 1, SLOT_AT(0) + RESPONSE, 8, WRITABLE, false);
+    fake_driver_describe(&bench.driver, 0, 0, SLOT_AT(0) + DATA, 24, 0, true);
+    fake_driver_describe(&bench.driver, 0, 1, SLOT_AT(0) + RESPONSE, 8, WRITABLE, false);
     *ram(SLOT_AT(0) + RESPONSE, 1) = 0xEE;
-    offer(0, 0);
-    assert_true(wait_used(0));
+    fake_driver_offer(&bench.driver, 0, 0);
+    assert_true(fake_driver_wait(&bench.driver, 0));
     return *ram(SLOT_AT(0) + RESPONSE, 1);
 }
 
@@ -284,7 +246,7 @@ static void tasks_are_managed(void **state)
     for (unsigned slot = 1; slot < 9; slot++)
         GIVE(slot, 0x1000, 0, 0x2A, 0, 0, 0, 0, (uint8_t)(slot * 8), 0, 0, 8);
     assert_int_equal(order(0, 0, 0), 0); /* abort: they have ended before the answer */
-    assert_true(wait_used(REQUEST_QUEUE));
+    assert_true(fake_driver_wait(&bench.driver, REQUEST_QUEUE));
     for (unsigned slot = 1; slot < 9; slot++)
         assert_good(answer_of(slot));
     assert_int_equal(order(0, 5, 0), 0); /* the unit's reset */
@@ -316,18 +278,19 @@ static void any_framing_will_do(void **state)
     (void)state;
     ready();
     GIVE(0, 0, 0x200, 0x12, 0, 0, 0, 36);
-    assert_true(wait_used(REQUEST_QUEUE));
+    assert_true(fake_driver_wait(&bench.driver, REQUEST_QUEUE));
     fake_write(bench.fake, BUS_MMIO, CONFIG + 20, 4, 0);
     fake_write(bench.fake, BUS_MMIO, CONFIG + 24, 4, 6);
     for (; n < 25; n++)
-        describe(REQUEST_QUEUE, n, SLOT_AT(0) + n, 1, 0, true);
+        fake_driver_describe(&bench.driver, REQUEST_QUEUE, n, SLOT_AT(0) + n, 1, 0, true);
     for (; n < 25 + 12; n++)
-        describe(REQUEST_QUEUE, n, SLOT_AT(0) + RESPONSE + n - 25, 1, WRITABLE, true);
+        fake_driver_describe(&bench.driver, REQUEST_QUEUE, n, SLOT_AT(0) + RESPONSE + n - 25, 1, WRITABLE, true);
     for (; n < 25 + 12 + 20; n++)
-        describe(REQUEST_QUEUE, n, SLOT_AT(0) + DATA + n - 37, 1, WRITABLE, n + 1 < 25 + 12 + 20);
+        fake_driver_describe(&bench.driver, REQUEST_QUEUE, n, SLOT_AT(0) + DATA + n - 37, 1, WRITABLE,
+                             n + 1 < 25 + 12 + 20);
     memset(ram(SLOT_AT(0) + DATA, 36), 0, 36);
-    offer(REQUEST_QUEUE, 0);
-    assert_true(wait_used(REQUEST_QUEUE));
+    fake_driver_offer(&bench.driver, REQUEST_QUEUE, 0);
+    assert_true(fake_driver_wait(&bench.driver, REQUEST_QUEUE));
     assert_int_equal(answer_of(0).response, 0);
     assert_memory_equal(ram(SLOT_AT(0) + DATA + 8, 8), "Casement", 8);
 }
@@ -350,11 +313,12 @@ static void short_requests_break_the_device(void **state)
     for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
         memset(ram(SLOT_AT(0), 64), 0, 64);
         if (cases[n].out)
-            describe(cases[n].queue, 0, SLOT_AT(0), cases[n].out, 0, cases[n].in);
+            fake_driver_describe(&bench.driver, cases[n].queue, 0, SLOT_AT(0), cases[n].out, 0, cases[n].in);
         if (cases[n].in)
-            describe(cases[n].queue, cases[n].out ? 1 : 0, SLOT_AT(0) + RESPONSE, cases[n].in, WRITABLE, false);
-        offer(cases[n].queue, 0);
-        assert_false(wait_used(cases[n].queue));
+            fake_driver_describe(&bench.driver, cases[n].queue, cases[n].out ? 1 : 0, SLOT_AT(0) + RESPONSE,
+                                 cases[n].in, WRITABLE, false);
+        fake_driver_offer(&bench.driver, cases[n].queue, 0);
+        assert_false(fake_driver_wait(&bench.driver, cases[n].queue));
         fake_write(bench.fake, BUS_MMIO, VIRTIO_STATUS, 1, 0);
         start();
     }

@@ -71,13 +71,13 @@ static int open_device(const struct netlink_link *link, dev_t device, struct err
     return fd < 0 ? cannot_open(path, device, err, error) : fd;
 }
 
-static int use_plain_frames(int fd, struct error *error)
+static int use_vnet_headers(int fd, struct error *error)
 {
-    struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+    struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
 
     if (ioctl(fd, TUNSETIFF, &request) == 0 && ioctl(fd, TUNSETOFFLOAD, 0UL) == 0)
         return fd;
-    error_set(error, errno, WANTED ": the macvtap takes no plain frames: %s", strerror(errno));
+    error_set(error, errno, WANTED ": the macvtap has no vnet headers: %s", strerror(errno));
     close(fd);
     return -EIO;
 }
@@ -128,7 +128,7 @@ int macvtap_open(struct netlink *netlink, const char *name, const struct netlink
             error_set(error, ENOENT, WANTED ": /sys/class/net/%s is not there; mount the container's own /sys", name);
     fd = failed < 0 ? failed : open_device(&link, device, error);
     if (fd >= 0)
-        fd = use_plain_frames(fd, error);
+        fd = use_vnet_headers(fd, error);
     if (fd < 0)
         netlink_delete(netlink, link.index);
     *index = link.index;

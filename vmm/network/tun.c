@@ -35,7 +35,7 @@ int tun_check(const char *wanted, struct error *error)
 
 int tun_open(const char *wanted, char name[IF_NAMESIZE], struct error *error)
 {
-    struct ifreq request = {.ifr_name = "casement%d", .ifr_flags = IFF_TAP | IFF_NO_PI};
+    struct ifreq request = {.ifr_name = "casement%d", .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
     int fd = open_device(wanted, error), err;
 
     if (fd < 0)
