@@ -1,4 +1,4 @@
-/* What queue and transport share. */
+/* What queue, common configuration and transport share. */
 #ifndef CASEMENT_VIRTIO_PRIVATE_H
 #define CASEMENT_VIRTIO_PRIVATE_H
 
@@ -70,6 +70,16 @@ struct virtio {
     struct virtq *queues;
     unsigned window_capability; /* VIRTIO_PCI_CAP_PCI_CFG */
 };
+
+/* Lets the queues run, or takes the device back to power-on: on return no queue's thread touches guest memory. life is
+ * held. */
+void virtio_start(struct virtio *virtio);
+void virtio_stop(struct virtio *virtio);
+
+/* The common configuration (common.c): any access within its bytes, by any vCPU. */
+#define VIRTIO_COMMON_BYTES 0x40
+uint64_t virtio_common_read(struct virtio *virtio, unsigned offset, unsigned size);
+void virtio_common_write(struct virtio *virtio, unsigned offset, unsigned size, uint64_t value);
 
 /* Interrupts for a queue (its frozen vector) or for the configuration. Any thread. */
 void virtio_interrupt_queue(struct virtq *queue);
