@@ -43,7 +43,7 @@ def boxes(rig, modules):
     outside = f"outside-{suffix}"
     names = [f"box{n}-{suffix}" for n in range(3)]
     rig.shell("set -e; " + f"ip netns add {outside}; ip -n {outside} link add br0 type bridge; "
-              f"ip -n {outside} addr add 10.9.0.1/24 dev br0; ip -n {outside} link set br0 up; "
+              f"ip -n {outside} addr add 10.9.0.1/24 dev br0; ip -n {outside} link set br0 up; ip -n {outside} link set lo up; "
               + "; ".join(f"ip netns add {name}; ip -n {outside} link add p{n} type veth peer name eth0 netns {name}; "
                           f"ip -n {outside} link set p{n} mtu 1400 master br0 up; ip -n {name} link set lo up; "
                           f"ip -n {name} link set eth0 mtu 1400 up; ip -n {name} addr add 10.9.0.1{n}/24 dev eth0; "
@@ -58,7 +58,8 @@ def test_large_frames(rig, casement, initrd, kernel, boxes, card):
     outside, (box, *_) = boxes
     served = f"/tmp/www-{box}"
     digest = rig.shell(f"mkdir {served} && head -c 6000000 /dev/urandom >{served}/big && sha256sum <{served}/big && "
-                       f"ip netns exec {outside} busybox httpd -p 80 -h {served}").stdout.split()[0]
+                       f"ip netns exec {outside} busybox httpd -p 80 -h {served} && until ip netns exec {outside} "
+                       "curl -s -o /dev/null http://10.9.0.1/; do sleep 0.2; done").stdout.split()[0]
     script = LEASE + ("wget -q -O /tmp/big http://10.9.0.1/big || exit 7\necho \"GOT $(sha256sum </tmp/big)\"\n"
                       "mkdir /tmp/www; mv /tmp/big /tmp/www; httpd -p 80 -h /tmp/www; echo SERVING; sleep 3000")
     guest = casement("--memory", "192M", "--kernel", kernel.image, "--initrd", initrd(script), "--append", "console=ttyS0 quiet",
