@@ -102,37 +102,42 @@ static void two_vcpus_at_a_time(void **state)
     assert_int_equal(first, 5000);
 }
 
+/* Who reads the pipe, and how much. */
+struct reader {
+    int fd;
+    size_t total;
+};
+
 static void *read_pipe(void *opaque)
 {
     static uint8_t bytes[4096];
-    int fd = *(int *)opaque;
-    size_t total = 0;
+    struct reader *reader = opaque;
     ssize_t count;
 
-    while ((count = read(fd, bytes, sizeof bytes)) > 0)
+    while ((count = read(reader->fd, bytes, sizeof bytes)) > 0)
         for (ssize_t n = 0; n < count; n++)
-            assert_int_equal(bytes[n], pattern(total++));
-    return (void *)total;
+            assert_int_equal(bytes[n], pattern(reader->total++));
+    return NULL;
 }
 
-static int open_reader(int *writer)
+static struct reader open_reader(int *writer)
 {
-    int reader;
+    struct reader reader = {0};
 
     assert_int_equal(mkfifo(PATH, 0600), 0);
-    reader = open(PATH, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    assert_true(reader >= 0);
+    reader.fd = open(PATH, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(reader.fd >= 0);
     *writer = open(PATH, O_WRONLY | O_CLOEXEC);
-    assert_int_equal(fcntl(reader, F_SETFL, 0), 0);
+    assert_int_equal(fcntl(reader.fd, F_SETFL, 0), 0);
     return reader;
 }
 
 /* As long as somebody reads, however slowly, nothing is lost. */
 static void a_reader_that_is_slow(void **state)
 {
-    int writer, reader = open_reader(&writer);
+    int writer;
+    struct reader reader = open_reader(&writer);
     pthread_t thread;
-    void *total;
 
     (void)state;
     open_console(PATH);
@@ -141,18 +146,18 @@ static void a_reader_that_is_slow(void **state)
     send_pattern(100000, 2 * MUCH);
     console_close(&console);
     close(writer);
-    pthread_join(thread, &total);
-    assert_int_equal((size_t)total, 2 * MUCH);
-    close(reader);
+    pthread_join(thread, NULL);
+    assert_int_equal(reader.total, 2 * MUCH);
+    close(reader.fd);
 }
 
 /* A pipe, what waits, and what is written just now are full; the guest goes on, and so does the end. */
 static void a_reader_that_has_stopped(void **state)
 {
-    int writer, reader = open_reader(&writer);
+    int writer;
+    struct reader reader = open_reader(&writer);
     int64_t begun = clock_ns();
     pthread_t thread;
-    void *total;
 
     (void)state;
     open_console(PATH);
@@ -161,19 +166,20 @@ static void a_reader_that_has_stopped(void **state)
     close(writer);
     assert_true(clock_ns() - begun < INT64_C(60000000000));
     assert_int_equal(pthread_create(&thread, NULL, read_pipe, &reader), 0);
-    pthread_join(thread, &total);
-    assert_in_range((size_t)total, 4096, 3 * 65536);
-    close(reader);
+    pthread_join(thread, NULL);
+    assert_in_range(reader.total, 4096, 3 * 65536);
+    close(reader.fd);
 }
 
 static void a_reader_that_is_gone(void **state)
 {
-    int writer, reader = open_reader(&writer);
+    int writer;
+    struct reader reader = open_reader(&writer);
 
     (void)state;
     open_console(PATH);
     close(writer);
-    close(reader);
+    close(reader.fd);
     send_pattern(0, MUCH);
     console_close(&console);
 }
