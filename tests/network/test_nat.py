@@ -140,6 +140,22 @@ def test_names_when_a_server_is_silent_or_none_is_there(world):
     stop(process)
 
 
+def test_names_when_the_servers_change(world):
+    world.resolv.write_text("")
+    world.casement("--net", "nat")
+    world.lease()
+    world.serve("outside", NAMES, world.gateway, "answers")
+
+    def answer(kind):
+        return world.python("guest", LOOK_UP, kind, "172.30.0.1", "c.example.org")
+
+    assert answer("udp") == "failure\n"
+    world.resolv.write_text(f"nameserver {world.gateway}\n")
+    until(lambda: answer("udp") == "192.0.2.31\n", "the new server is not asked")
+    world.resolv.write_text("")  # as it is while somebody writes it
+    assert answer("tcp") == answer("udp") == "192.0.2.31\n"
+
+
 def test_the_private_network_gives_way(make_world):
     world = make_world(box="172.30.0.9/16")
     world.resolv.write_text("nameserver 172.31.0.4\n")

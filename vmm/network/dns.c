@@ -17,6 +17,7 @@
 #define EACH_TURN 16 /* messages of a socket, so that the card gets its turn */
 #define PATIENCE_NS (INT64_C(3) * 1000000000)
 #define LISTENERS 4
+#define LOOK_NS INT64_C(1000000000) /* how often the servers' file is looked at, at most */
 
 struct listener {
     struct dns *dns;
@@ -43,6 +44,9 @@ struct dns {
     int64_t patience_ns;
     struct name_server servers[NAME_SERVERS];
     unsigned server_count;
+    const char *file;
+    struct stat seen;
+    int64_t looked_ns;
     struct listener listeners[LISTENERS];
     unsigned listener_count;
     struct query queries[DNS_QUERIES];
@@ -50,6 +54,25 @@ struct dns {
     unsigned stream_count;
     uint8_t buffer[ANSWER_MAX];
 };
+
+/* Before a question: whose network changes has other servers. A file without any is one that is just being written. */
+static void look_for_servers(struct dns *dns)
+{
+    struct name_server servers[NAME_SERVERS];
+    int64_t now = clock_ns();
+    unsigned count;
+
+    if (!dns->file || now - dns->looked_ns < LOOK_NS)
+        return;
+    dns->looked_ns = now;
+    if (name_servers_unchanged(dns->file, &dns->seen))
+        return;
+    count = name_servers_read(dns->file, servers);
+    if (!count)
+        return;
+    memcpy(dns->servers, servers, count * sizeof *servers);
+    dns->server_count = count;
+}
 
 /* Questions by UDP. */
 
@@ -150,6 +173,7 @@ static void take_question(struct listener *listener)
 {
     struct dns *dns = listener->dns;
 
+    look_for_servers(dns);
     for (unsigned n = 0; n < EACH_TURN; n++) {
         struct query *query = free_query(dns);
         struct sockaddr_storage client;
@@ -197,9 +221,11 @@ static void take_connection(struct listener *listener)
     struct dns *dns = listener->dns;
     int client =
         dns->stream_count < DNS_STREAMS ? accept4(listener->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC) : -1;
-    struct dns_stream *stream =
-        client < 0 ? NULL : dns_stream_begin(dns->loop, client, dns->servers, dns->server_count, stream_ended, dns);
+    struct dns_stream *stream;
 
+    look_for_servers(dns);
+    stream =
+        client < 0 ? NULL : dns_stream_begin(dns->loop, client, dns->servers, dns->server_count, stream_ended, dns);
     if (stream)
         dns->streams[dns->stream_count++] = stream;
     listen_while_there_is_room(dns);
@@ -256,6 +282,7 @@ int dns_create(const struct dns_options *options, struct dns **dns, struct error
     if (!made)
         return error_set(error, ENOMEM, "network: out of memory");
     made->patience_ns = options->patience_ns ? options->patience_ns : PATIENCE_NS;
+    made->file = options->file;
     made->server_count = MIN(options->server_count, NAME_SERVERS);
     for (unsigned n = 0; n < made->server_count; n++)
         made->servers[n] = options->servers[n];

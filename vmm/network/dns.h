@@ -22,6 +22,7 @@ struct dns_options {
     const struct sockaddr_in6 *address6; /* NULL: not on IPv6 */
     const struct name_server *servers;
     unsigned server_count;
+    const char *file; /* has the servers, and is read anew when it has changed; NULL: they stay. Outlives the relay. */
     int64_t patience_ns; /* how long a server may think before the next one is asked; 0: three seconds */
 };
 /* Its sockets are bound here, which needs CAP_NET_BIND_SERVICE for port 53. */

@@ -19,6 +19,19 @@ static bool parse(const char *text, struct name_server *server)
     return true;
 }
 
+bool name_servers_unchanged(const char *path, struct stat *seen)
+{
+    struct stat now = {0};
+    bool same;
+
+    if (stat(path, &now) < 0)
+        now = (struct stat){0};
+    same = now.st_ino == seen->st_ino && now.st_dev == seen->st_dev && now.st_size == seen->st_size &&
+           now.st_mtim.tv_sec == seen->st_mtim.tv_sec && now.st_mtim.tv_nsec == seen->st_mtim.tv_nsec;
+    *seen = now;
+    return same;
+}
+
 unsigned name_servers_read(const char *path, struct name_server servers[NAME_SERVERS])
 {
     FILE *file = fopen(path, "re");

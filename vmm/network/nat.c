@@ -225,12 +225,13 @@ static int make_dns(struct nat *nat, struct error *error)
     const struct dns_options options = {.address = &address,
                                         .address6 = nat->lease.six ? &address6 : NULL,
                                         .servers = nat->servers,
-                                        .server_count = nat->server_count};
+                                        .server_count = nat->server_count,
+                                        .file = NAME_SERVERS_FILE};
 
     memcpy(&address.sin_addr, nat->lease.gateway, 4);
     memcpy(&address6.sin6_addr, nat->lease.gateway6, 16);
     if (!nat->server_count)
-        log_warning("network: " NAME_SERVERS_FILE " names no server, so the guest cannot look up names");
+        log_warning("network: " NAME_SERVERS_FILE " names no server, so the guest cannot look up names before it does");
     return dns_create(&options, &nat->dns, error);
 }
 
