@@ -2,12 +2,11 @@
 #include <string.h>
 
 #include "casement/bytes.h"
-#include "casement/net.h"
-#include "casement/net_offload.h"
 #include "casement/pci.h"
 #include "casement/virtio.h"
 #include "cmocka_all.h"
 #include "fake_virtio.h"
+#include "fake_wire.h"
 
 #define ENTRIES 64U
 #define HEADER 12U
@@ -29,72 +28,19 @@ enum { RECEIVE, TRANSMIT, CONTROL };
 
 static const uint8_t mac[6] = {0x52, 0x54, 0, 1, 2, 3};
 
-/* What the back end has seen. */
-static struct {
-    struct net_backend backend; /* first */
-    struct net_card card;
-    struct loop *loop;
-    unsigned kinds, asked, ready, count;
-    uint8_t header[NET_VNET_BYTES];
-    size_t lengths[64];
-    uint8_t frame[NET_FRAME_MAX];
-    bool vnet;
-} wire;
-
+static struct fake_wire wire;
 static struct fake *fake;
 static struct fake_driver driver;
 static struct net_counters counters;
 
-static int attach(struct net_backend *backend, struct loop *loop, const struct net_card *card)
-{
-    (void)backend;
-    wire.card = *card;
-    wire.loop = loop;
-    return 0;
-}
-
-static void detach(struct net_backend *backend)
-{
-    (void)backend;
-    wire.kinds = 0;
-}
-
-static void send_frame(struct net_backend *backend, const uint8_t *frame, size_t length)
-{
-    (void)backend;
-    assert_in_range(length, 14, NET_FRAME_MAX);
-    memcpy(wire.frame, frame, length);
-    wire.lengths[wire.count++ % 64] = length;
-}
-
-static void send_vnet(struct net_backend *backend, const uint8_t *header, const uint8_t *frame, size_t length)
-{
-    memcpy(wire.header, header, sizeof wire.header);
-    wire.vnet = true;
-    send_frame(backend, frame, length);
-}
-
-static void offload(struct net_backend *backend, unsigned kinds)
-{
-    (void)backend;
-    wire.kinds = kinds;
-    wire.asked++;
-}
-
-static void ready(struct net_backend *backend)
-{
-    (void)backend;
-    wire.ready++;
-}
-
-static void create(const struct net_backend_ops *ops)
+static void create(bool vnet)
 {
     struct net_card_options options = {.backend = &wire.backend, .counters = &counters, .slot = VIRTIO_SLOT};
     struct error error = {""};
 
-    memset(&wire, 0, sizeof wire);
+    fake_wire_init(&wire, vnet);
+    wire.backend.mtu = 1400;
     memset(&counters, 0, sizeof counters);
-    wire.backend = (struct net_backend){.ops = ops, .mtu = 1400};
     memcpy(options.mac, mac, 6);
     fake = fake_create(0);
     assert_int_equal(pci_bus_create(&fake->board, &fake->board.pci), 0);
@@ -105,24 +51,15 @@ static void create(const struct net_backend_ops *ops)
 
 static int plain(void **state)
 {
-    static const struct net_backend_ops ops = {.attach = attach, .detach = detach, .send = send_frame, .ready = ready};
-
     (void)state;
-    create(&ops);
+    create(false);
     return 0;
 }
 
 static int vnet(void **state)
 {
-    static const struct net_backend_ops ops = {.attach = attach,
-                                               .detach = detach,
-                                               .send = send_frame,
-                                               .send_vnet = send_vnet,
-                                               .offload = offload,
-                                               .ready = ready};
-
     (void)state;
-    create(&ops);
+    create(true);
     return 0;
 }
 
@@ -212,36 +149,40 @@ static void what_is_offered_is_what_the_world_takes(void **state)
 
 static void a_plain_world_is_given_finished_frames(void **state)
 {
+    const uint8_t *frame = wire.sent[0].bytes;
+
     (void)state;
     assert_int_equal(offered() & (GUEST_OFFLOADS | GUEST_TSO), 0);
     assert_int_equal(offered() & (CSUM | HOST_TSO | MERGE), CSUM | HOST_TSO | MERGE);
     start(CSUM | GUEST_CSUM | HOST_TSO);
     make_tcp(33);
     transmit(FRAME + 33);
-    assert_int_equal(wire.count, 1);
-    assert_int_equal(wire.lengths[0], FRAME + 33);
-    assert_int_equal(net_fold(net_sum(wire.frame + 34, 53, net_sum(wire.frame + 26, 8, 6 + 53))), 0);
+    assert_int_equal(wire.sent_count, 1);
+    assert_int_equal(wire.sent[0].length, FRAME + 33);
+    assert_int_equal(net_fold(net_sum(frame + 34, 53, net_sum(frame + 26, 8, 6 + 53))), 0);
     make_large(5000, 1460);
     transmit(FRAME + 5000);
-    assert_int_equal(wire.count, 5);
-    assert_int_equal(wire.lengths[4], FRAME + 5000 - 3 * 1460);
+    assert_int_equal(wire.sent_count, 5);
+    assert_int_equal(wire.sent[4].length, FRAME + 5000 - 3 * 1460);
     assert_int_equal(counters.transmitted_packets, 2);
     assert_int_equal(counters.transmitted_bytes, 2 * FRAME + 5033);
 }
 
 static void work_is_left_to_a_world_that_takes_it(void **state)
 {
+    const uint8_t *frame = wire.sent[0].bytes;
+
     (void)state;
     start(CSUM | HOST_TSO);
     make_large(5000, 1460);
     put_be16(ram(TX_AT + HEADER + 16, 2), 0); /* a driver that leaves lengths and sums to the card */
     transmit(FRAME + 5000);
-    assert_int_equal(wire.count, 1);
+    assert_int_equal(wire.sent_count, 1);
     assert_true(wire.vnet);
     assert_memory_equal(wire.header, ((const uint8_t[]){1, 1, FRAME, 0, 0xB4, 5, 34, 0, 16, 0}), 10);
-    assert_int_equal(get_be16(wire.frame + 16), 5040);
-    assert_int_equal(net_fold(net_sum(wire.frame + 14, 20, 0)), 0);
-    assert_int_equal(get_be16(wire.frame + 50), (uint16_t)~net_fold(net_sum(wire.frame + 26, 8, 6 + 5020)));
+    assert_int_equal(get_be16(frame + 16), 5040);
+    assert_int_equal(net_fold(net_sum(frame + 14, 20, 0)), 0);
+    assert_int_equal(get_be16(frame + 50), (uint16_t)~net_fold(net_sum(frame + 26, 8, 6 + 5020)));
     wire.vnet = false;
     make_tcp(10);
     transmit(FRAME + 10);
@@ -250,7 +191,7 @@ static void work_is_left_to_a_world_that_takes_it(void **state)
     wire.vnet = false;
     *make_tcp(10) = 0; /* nothing is left */
     transmit(FRAME + 10);
-    assert_int_equal(wire.count, 3);
+    assert_int_equal(wire.sent_count, 3);
     assert_false(wire.vnet);
 }
 
@@ -261,12 +202,12 @@ static void headers_that_lie_send_nothing(void **state)
         unsigned at;
         uint8_t value;
         size_t length;
-    } cases[] = {{1, 3, FRAME + 100},           /* a kind that was not offered: UDP */
-                 {1, 0x81 + 1, FRAME + 100},    /* none that is known */
-                 {4, 0, FRAME + 100},           /* segments of nothing */
+    } cases[] = {{1, 3, FRAME + 100},            /* a kind that was not offered: UDP */
+                 {1, 0x81 + 1, FRAME + 100},     /* none that is known */
+                 {4, 0, FRAME + 100},            /* segments of nothing */
                  {HEADER + 23, 17, FRAME + 100}, /* no TCP */
                  {HEADER + 46, 0xF0, FRAME + 4}, /* a TCP header beyond the end */
-                 {1, 1, 13}};                   /* no frame */
+                 {1, 1, 13}};                    /* no frame */
 
     (void)state;
     start(CSUM | HOST_TSO);
@@ -277,46 +218,27 @@ static void headers_that_lie_send_nothing(void **state)
         if (cases[n].at == 1)
             *ram(TX_AT, 1) = 0;
         transmit(cases[n].length);
-        assert_int_equal(wire.count, 0);
+        assert_int_equal(wire.sent_count, 0);
     }
     make_tcp(100);
     put_le16(ram(TX_AT + 6, 2), 0xFFFF);
     transmit(FRAME + 100);
     make_large(100, 50);
     transmit(NET_FRAME_MAX + 1);
-    assert_int_equal(wire.count, 0);
+    assert_int_equal(wire.sent_count, 0);
     make_tcp(100);
     transmit(FRAME + 100);
-    assert_int_equal(wire.count, 1);
-}
-
-/* A frame from the world, on the card's thread. */
-struct arrival {
-    const uint8_t *header, *frame;
-    size_t length;
-    bool taken;
-};
-
-static void arrive_on_loop(void *opaque)
-{
-    struct arrival *arrival = opaque;
-    const struct net_card *card = &wire.card;
-
-    arrival->taken = arrival->header
-                         ? card->receive_vnet(card->opaque, arrival->header, arrival->frame, arrival->length)
-                         : card->receive(card->opaque, arrival->frame, arrival->length);
+    assert_int_equal(wire.sent_count, 1);
 }
 
 static bool arrive(const uint8_t *header, const uint8_t *to, size_t length)
 {
     static uint8_t frame[NET_FRAME_MAX];
-    struct arrival arrival = {header, frame, length, false};
 
     for (size_t n = 6; n < length; n++)
         frame[n] = (uint8_t)(n * 5);
     memcpy(frame, to, 6);
-    loop_call(wire.loop, arrive_on_loop, &arrival);
-    return arrival.taken;
+    return fake_wire_deliver(&wire, header, frame, length);
 }
 
 static void give_buffers(unsigned first, unsigned count, size_t each)
