@@ -7,12 +7,11 @@
 #include <unistd.h>
 
 #include "casement/bytes.h"
-#include "casement/log.h"
 #include "console.h"
 
 #define RETRY_NS INT64_C(10000000)
-#define PATIENCE_MS \
-    1000 /* with a reader that takes nothing: the guest's own output is not worth stopping it for longer */
+/* With a reader that takes nothing: the guest's own output is not worth stopping it for longer. */
+#define PATIENCE_MS 1000
 
 /* Keys reach the guest one by one; Ctrl-C stays the host's and presses the power button. */
 static void take_terminal(struct console *console)
@@ -78,10 +77,14 @@ static void write_waiting(void *opaque)
 
 static int start_writer(struct console *console, struct error *error)
 {
+    pthread_condattr_t attributes;
     int failed;
 
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&console->room, &attributes);
+    pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&console->lock, NULL);
-    pthread_cond_init(&console->room, NULL);
     console->write = (struct loop_task){.run = write_waiting, .opaque = console};
     console->waiting_count = 0;
     console->stuck = false;
@@ -108,7 +111,7 @@ int console_open(struct console *console, const char *target, struct error *erro
     return console->out < 0 ? console->out : start_writer(console, error);
 }
 
-/* In one step and under the same number, for a vCPU may write just then. */
+/* In one step and under the same number, for the writer may write just then. */
 int console_reopen(struct console *console, const char *target, struct error *error)
 {
     int fd = console->owns_out ? open_file(target, O_APPEND, error) : -1, failed = 0;
@@ -134,7 +137,7 @@ static bool wait_for_room(struct console *console)
 
     if (console->stuck)
         return false;
-    clock_gettime(CLOCK_REALTIME, &deadline);
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += PATIENCE_MS / 1000;
     while (console->waiting_count == sizeof console->waiting)
         if (pthread_cond_timedwait(&console->room, &console->lock, &deadline) == ETIMEDOUT)

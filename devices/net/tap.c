@@ -58,22 +58,18 @@ static bool next_frame(struct tap *tap)
     return true;
 }
 
-/* false: the card has no buffer. A frame that was made for another driver of the card is lost. */
+/* false: the card has no buffer. A frame that was left unfinished for another driver of the card is lost. */
 static bool deliver(struct tap *tap)
 {
     const struct net_card *card = &tap->card;
     size_t length = tap->waiting;
-    bool taken = true;
 
-    if (length && tap->leave && (tap->header[0] || tap->header[1])) {
-        if (!(net_vnet_left(tap->header) & ~tap->leave))
-            taken = card->receive_vnet(card->opaque, tap->header, tap->frame, length);
-    } else if (length && !net_vnet_left(tap->header)) {
-        taken = card->receive(card->opaque, tap->frame, length);
-    }
-    if (taken)
-        tap->waiting = 0;
-    return taken;
+    if (length && !(net_vnet_left(tap->header) & ~tap->leave) &&
+        !(tap->leave ? card->receive_vnet(card->opaque, tap->header, tap->frame, length)
+                     : card->receive(card->opaque, tap->frame, length)))
+        return false;
+    tap->waiting = 0;
+    return true;
 }
 
 /* A card without buffers stops the reading, and the kernel's queue takes the rest or drops it. */
