@@ -171,7 +171,8 @@ void e1000e_reset_registers(struct e1000e *card);
 void e1000e_count(struct e1000e *card, unsigned packets, unsigned octets_low, unsigned number, size_t length);
 
 /* On the card's loop, without the lock. */
-void e1000e_transmit(struct e1000e *card);                                    /* e1000e_transmit.c */
-bool e1000e_receive(void *opaque, const uint8_t *frame, size_t frame_length); /* e1000e_receive.c; net_card.receive */
+void e1000e_transmit(struct e1000e *card); /* e1000e_transmit.c */
+/* e1000e_receive.c; net_card.receive. Finished frames only. */
+bool e1000e_receive(void *opaque, const uint8_t *header, const uint8_t *frame, size_t frame_length);
 
 #endif

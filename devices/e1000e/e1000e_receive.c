@@ -167,11 +167,12 @@ static void count(struct e1000e *card, const uint8_t *frame, size_t length)
         net_count(&counters->received_packets, &counters->received_bytes, length);
 }
 
-bool e1000e_receive(void *opaque, const uint8_t *frame, size_t frame_length)
+bool e1000e_receive(void *opaque, const uint8_t *header, const uint8_t *frame, size_t frame_length)
 {
     struct e1000e *card = opaque;
     bool taken = true;
 
+    (void)header; /* this card asks for finished frames */
     pthread_mutex_lock(&card->lock);
     if (*e1000e_register(card, RCTL) & RCTL_EN && frame_length >= 14) {
         uint32_t control = *e1000e_register(card, RCTL);

@@ -172,6 +172,8 @@ int net_offload(const struct net_offload *offload, uint8_t *frame, size_t length
 
 /* Handing on. */
 
+const uint8_t net_vnet_finished[NET_VNET_BYTES];
+
 bool net_vnet_read(const uint8_t *header, struct net_offload *offload)
 {
     uint8_t type = header[GSO_AT] & (uint8_t)~GSO_ECN;
@@ -245,7 +247,7 @@ static void send_finished(void *opaque, const uint8_t *frame, size_t length)
 
     sending->sent->frames++;
     sending->sent->bytes += length;
-    sending->backend->ops->send(sending->backend, frame, length);
+    sending->backend->ops->send(sending->backend, net_vnet_finished, frame, length);
 }
 
 int net_send(struct net_backend *backend, const struct net_offload *offload, uint8_t *frame, size_t length,
@@ -256,7 +258,7 @@ int net_send(struct net_backend *backend, const struct net_offload *offload, uin
     int headers;
 
     *sent = (struct net_sent){0};
-    if (!backend->ops->send_vnet || (!offload->checksum && !offload->segment))
+    if (!backend->ops->offload || (!offload->checksum && !offload->segment))
         return net_offload(offload, frame, length, segment, send_finished, &sending);
     headers = net_vnet_write(offload, frame, length, header);
     if (headers < 0)
@@ -266,6 +268,6 @@ int net_send(struct net_backend *backend, const struct net_offload *offload, uin
         sent->frames = (unsigned)((length - (size_t)headers + offload->segment_size - 1) / offload->segment_size);
         sent->bytes += (size_t)(sent->frames - 1) * (size_t)headers;
     }
-    backend->ops->send_vnet(backend, header, frame, length);
+    backend->ops->send(backend, header, frame, length);
     return 0;
 }

@@ -65,8 +65,7 @@ static bool deliver(struct tap *tap)
     size_t length = tap->waiting;
 
     if (length && !(net_vnet_left(tap->header) & ~tap->leave) &&
-        !(tap->leave ? card->receive_vnet(card->opaque, tap->header, tap->frame, length)
-                     : card->receive(card->opaque, tap->frame, length)))
+        !card->receive(card->opaque, tap->leave ? tap->header : net_vnet_finished, tap->frame, length))
         return false;
     tap->waiting = 0;
     return true;
@@ -99,7 +98,7 @@ static void announce(void *opaque)
     size_t length = tap->loop ? tap->side.announce(tap->side.opaque, tap->answer) : 0;
 
     if (length)
-        tap->card.receive(tap->card.opaque, tap->answer, length);
+        tap->card.receive(tap->card.opaque, net_vnet_finished, tap->answer, length);
     if (tap->loop)
         loop_timer_set(tap->loop, &tap->announce, clock_ns() + tap->side.announce_ns);
 }
@@ -150,7 +149,7 @@ static void detach(struct net_backend *backend)
     tap->loop = NULL;
 }
 
-static void send_vnet(struct net_backend *backend, const uint8_t *header, const uint8_t *frame, size_t length)
+static void send_frame(struct net_backend *backend, const uint8_t *header, const uint8_t *frame, size_t length)
 {
     struct tap *tap = container_of(backend, struct tap, backend);
     const struct iovec iov[] = {{(void *)header, NET_VNET_BYTES}, {(void *)frame, length}};
@@ -161,17 +160,10 @@ static void send_vnet(struct net_backend *backend, const uint8_t *header, const 
     if (tap->side.answer)
         answered = tap->side.answer(tap->side.opaque, frame, length, tap->answer);
     if (answered > 0 && tap->loop)
-        tap->card.receive(tap->card.opaque, tap->answer, (size_t)answered);
+        tap->card.receive(tap->card.opaque, net_vnet_finished, tap->answer, (size_t)answered);
     /* What the kernel does not take now is lost, as on any wire. */
     while (answered < 0 && writev(tap->watch.fd, iov, 2) < 0 && errno == EINTR)
         continue;
-}
-
-static void send_frame(struct net_backend *backend, const uint8_t *frame, size_t length)
-{
-    static const uint8_t nothing_left[NET_VNET_BYTES];
-
-    send_vnet(backend, nothing_left, frame, length);
 }
 
 static void destroy(struct net_backend *backend)
@@ -186,13 +178,8 @@ static void destroy(struct net_backend *backend)
 
 int net_tap_create(const struct net_tap_options *options, struct net_backend **backend, struct error *error)
 {
-    static const struct net_backend_ops ops = {.attach = attach,
-                                               .detach = detach,
-                                               .send = send_frame,
-                                               .send_vnet = send_vnet,
-                                               .offload = offload,
-                                               .ready = ready,
-                                               .destroy = destroy};
+    static const struct net_backend_ops ops = {
+        .attach = attach, .detach = detach, .send = send_frame, .offload = offload, .ready = ready, .destroy = destroy};
     struct tap *tap = calloc(1, sizeof *tap);
     int flags = fcntl(options->fd, F_GETFL);
 

@@ -8,6 +8,7 @@
 #include "casement/bytes.h"
 #include "casement/log.h"
 #include "casement/net.h"
+#include "casement/net_offload.h"
 
 #define MTU 1500
 #define WAITING_FRAMES 256
@@ -46,7 +47,7 @@ static ssize_t on_frame(const void *bytes, size_t length, void *opaque)
 
     if (!user->attached)
         return (ssize_t)length;
-    if (user->count == 0 && user->card.receive(user->card.opaque, bytes, length))
+    if (user->count == 0 && user->card.receive(user->card.opaque, net_vnet_finished, bytes, length))
         return (ssize_t)length;
     /* A network may lose frames, and TCP sends them again. */
     if (user->count == WAITING_FRAMES || length > FRAME_ROOM)
@@ -193,8 +194,9 @@ static void detach(struct net_backend *backend)
     user->attached = false;
 }
 
-static void send_frame(struct net_backend *backend, const uint8_t *frame, size_t length)
+static void send_frame(struct net_backend *backend, const uint8_t *header, const uint8_t *frame, size_t length)
 {
+    (void)header; /* nothing is left to do */
     slirp_input(container_of(backend, struct user, backend)->slirp, frame, (int)length);
 }
 
@@ -205,7 +207,7 @@ static void ready(struct net_backend *backend)
     while (user->attached && user->count) {
         const struct waiting *slot = &user->waiting[user->head];
 
-        if (!user->card.receive(user->card.opaque, slot->bytes, slot->length))
+        if (!user->card.receive(user->card.opaque, net_vnet_finished, slot->bytes, slot->length))
             return;
         user->head = (user->head + 1) % WAITING_FRAMES;
         user->count--;

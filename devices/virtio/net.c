@@ -110,8 +110,8 @@ static unsigned take_buffers(struct card *card, struct virtq *queue, struct virt
     return 0;
 }
 
-/* net_card.receive_vnet. A frame that no buffer can ever hold is dropped, not kept. */
-static bool receive_vnet(void *opaque, const uint8_t *header, const uint8_t *frame, size_t length)
+/* net_card.receive. A frame that no buffer can ever hold is dropped, not kept. */
+static bool receive(void *opaque, const uint8_t *header, const uint8_t *frame, size_t length)
 {
     struct card *card = opaque;
     struct virtq *queue = virtio_queue(card->virtio, RECEIVE);
@@ -141,13 +141,6 @@ static bool receive_vnet(void *opaque, const uint8_t *header, const uint8_t *fra
     }
     virtq_flush(queue);
     return true;
-}
-
-static bool receive(void *opaque, const uint8_t *frame, size_t length)
-{
-    static const uint8_t nothing_left[NET_VNET_BYTES];
-
-    return receive_vnet(opaque, nothing_left, frame, length);
 }
 
 /* From the guest. */
@@ -304,7 +297,7 @@ static void kicked(struct virtio *virtio, struct virtq *queue)
 static void join_loop(void *opaque)
 {
     struct card *card = opaque;
-    const struct net_card face = {.receive = receive, .receive_vnet = receive_vnet, .opaque = card};
+    const struct net_card face = {.receive = receive, .opaque = card};
 
     if (!card->attached)
         card->attached = card->options.backend->ops->attach(card->options.backend, card->loop, &face) == 0;

@@ -43,13 +43,11 @@ struct net_backend;
 /* The card's side, called by the back end on the loop's thread. */
 struct net_card {
     /*
-     * A frame for the guest, without vnet header or checksum offload (checksums are complete). false: no buffer
-     * now; the frame stays the back end's, which tries again after net_backend_ready() or drops it.
+     * A frame for the guest. Its vnet header (net_offload.h) says what is left to do of it: only what was asked for by
+     * net_backend_ops.offload. false: no buffer now; the frame stays the back end's, which tries again after
+     * net_backend_ops.ready or drops it.
      */
-    bool (*receive)(void *card, const uint8_t *frame, size_t length);
-    /* The same of a frame with work left, of a kind that was asked for by net_backend_ops.offload: behind a vnet header
-     * (net_offload.h). NULL: the card never asks. */
-    bool (*receive_vnet)(void *card, const uint8_t *header, const uint8_t *frame, size_t length);
+    bool (*receive)(void *card, const uint8_t *header, const uint8_t *frame, size_t length);
     void *opaque;
 };
 
@@ -72,12 +70,11 @@ struct net_backend_ops {
     int (*attach)(struct net_backend *backend, struct loop *loop, const struct net_card *card);
     /* Leaves the loop, on its thread or after it ended. */
     void (*detach)(struct net_backend *backend);
-    /* A complete Ethernet frame from the guest (segmentation and checksums are done). Never blocks; may drop. */
-    void (*send)(struct net_backend *backend, const uint8_t *frame, size_t length);
-    /* A frame with work left, behind a vnet header that net_vnet_write() made. NULL: only finished ones are taken. */
-    void (*send_vnet)(struct net_backend *backend, const uint8_t *header, const uint8_t *frame, size_t length);
+    /* An Ethernet frame from the guest, by net_send(). Its vnet header says what is left to do of it: nothing, where
+     * offload is NULL. Never blocks; may drop. */
+    void (*send)(struct net_backend *backend, const uint8_t *header, const uint8_t *frame, size_t length);
     /* What may be left to the card from now on, NET_LEAVE_*; nothing is, until it is asked for after attach(). NULL:
-     * nothing ever is. */
+     * work is left in neither direction. */
     void (*offload)(struct net_backend *backend, unsigned kinds);
     /* The guest has receive buffers again. */
     void (*ready)(struct net_backend *backend);

@@ -30,6 +30,7 @@ int net_offload(const struct net_offload *offload, uint8_t *frame, size_t length
  * with IFF_VNET_HDR): 10 bytes, little-endian, that say what is left to do of the frame behind them.
  */
 #define NET_VNET_BYTES 10
+extern const uint8_t net_vnet_finished[NET_VNET_BYTES]; /* nothing is left */
 
 /* What it says, which may not fit the frame; false: a kind of work that there is no name for here. */
 bool net_vnet_read(const uint8_t *header, struct net_offload *offload);

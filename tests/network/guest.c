@@ -65,20 +65,13 @@ static int open_cable(const char *namespace, const uint8_t mac[6])
     return fd;
 }
 
-static bool receive_vnet(void *opaque, const uint8_t *header, const uint8_t *frame, size_t length)
+static bool receive(void *opaque, const uint8_t *header, const uint8_t *frame, size_t length)
 {
     struct bench *bench = opaque;
     const struct iovec iov[] = {{(void *)header, NET_VNET_BYTES}, {(void *)frame, length}};
 
     /* A guest whose interface is down loses it. */
     return writev(bench->cable.fd, iov, 2) == (ssize_t)(NET_VNET_BYTES + length) || errno != EAGAIN;
-}
-
-static bool receive(void *opaque, const uint8_t *frame, size_t length)
-{
-    static const uint8_t nothing_left[NET_VNET_BYTES];
-
-    return receive_vnet(opaque, nothing_left, frame, length);
 }
 
 static void cable_ready(void *opaque, short events)
@@ -120,7 +113,7 @@ int main(int count, char **arguments)
 {
     static struct config config;
     static struct bench bench;
-    const struct net_card card = {.receive = receive, .receive_vnet = receive_vnet, .opaque = &bench};
+    const struct net_card card = {.receive = receive, .opaque = &bench};
     bool plain = count > 1 && !strcmp(arguments[1], "plain");
     struct share_options shared = {.name = "guest"};
     struct share *share = NULL;

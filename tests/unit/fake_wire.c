@@ -19,25 +19,18 @@ static void detach(struct net_backend *backend)
     container_of(backend, struct fake_wire, backend)->kinds = 0;
 }
 
-static void send_frame(struct net_backend *backend, const uint8_t *frame, size_t length)
+static void send_frame(struct net_backend *backend, const uint8_t *header, const uint8_t *frame, size_t length)
 {
     struct fake_wire *wire = container_of(backend, struct fake_wire, backend);
 
+    memcpy(wire->header, header, sizeof wire->header);
+    assert_true(backend->ops->offload || !net_vnet_left(header));
     assert_in_range(length, 14, NET_FRAME_MAX);
     if (wire->sent_count < FAKE_WIRE_FRAMES) {
         wire->sent[wire->sent_count].length = length;
         memcpy(wire->sent[wire->sent_count].bytes, frame, MIN(length, FAKE_WIRE_BYTES));
     }
     wire->sent_count++;
-}
-
-static void send_vnet(struct net_backend *backend, const uint8_t *header, const uint8_t *frame, size_t length)
-{
-    struct fake_wire *wire = container_of(backend, struct fake_wire, backend);
-
-    memcpy(wire->header, header, sizeof wire->header);
-    wire->vnet = true;
-    send_frame(backend, frame, length);
 }
 
 static void offload(struct net_backend *backend, unsigned kinds)
@@ -54,12 +47,8 @@ void fake_wire_init(struct fake_wire *wire, bool vnet)
 {
     static const struct net_backend_ops plain_ops = {
         .attach = attach, .detach = detach, .send = send_frame, .ready = ready};
-    static const struct net_backend_ops vnet_ops = {.attach = attach,
-                                                    .detach = detach,
-                                                    .send = send_frame,
-                                                    .send_vnet = send_vnet,
-                                                    .offload = offload,
-                                                    .ready = ready};
+    static const struct net_backend_ops vnet_ops = {
+        .attach = attach, .detach = detach, .send = send_frame, .offload = offload, .ready = ready};
 
     memset(wire, 0, sizeof *wire);
     wire->backend = (struct net_backend){.ops = vnet ? &vnet_ops : &plain_ops, .mtu = 1500};
@@ -76,16 +65,12 @@ struct arrival {
 static void arrive(void *opaque)
 {
     struct arrival *arrival = opaque;
-    const struct net_card *card = arrival->card;
-
-    arrival->taken = arrival->header
-                         ? card->receive_vnet(card->opaque, arrival->header, arrival->frame, arrival->length)
-                         : card->receive(card->opaque, arrival->frame, arrival->length);
+    arrival->taken = arrival->card->receive(arrival->card->opaque, arrival->header, arrival->frame, arrival->length);
 }
 
 bool fake_wire_deliver(struct fake_wire *wire, const uint8_t *header, const uint8_t *frame, size_t length)
 {
-    struct arrival arrival = {&wire->card, header, frame, length, false};
+    struct arrival arrival = {&wire->card, header ? header : net_vnet_finished, frame, length, false};
 
     loop_call(wire->loop, arrive, &arrival);
     return arrival.taken;

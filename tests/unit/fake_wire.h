@@ -19,13 +19,12 @@ struct fake_wire {
         size_t length;
         uint8_t bytes[FAKE_WIRE_BYTES]; /* of longer ones the beginning */
     } sent[FAKE_WIRE_FRAMES];
-    uint8_t header[NET_VNET_BYTES]; /* of the last frame with work left */
-    bool vnet;                      /* there was one */
+    uint8_t header[NET_VNET_BYTES]; /* of the last frame sent */
 };
 
 /* vnet: it takes frames with work left, and leaves work. The wire outlives its card. */
 void fake_wire_init(struct fake_wire *wire, bool vnet);
-/* A frame for the guest, with a vnet header or NULL; true: the card took it. */
+/* A frame for the guest, with a vnet header or, finished, NULL; true: the card took it. */
 bool fake_wire_deliver(struct fake_wire *wire, const uint8_t *header, const uint8_t *frame, size_t length);
 /* Until the card has done what was posted to its loop, and what that posted. */
 void fake_wire_settle(const struct fake_wire *wire);

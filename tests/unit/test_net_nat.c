@@ -209,10 +209,11 @@ struct bench {
     bool running;
 };
 
-static bool receive(void *opaque, const uint8_t *frame, size_t length)
+static bool receive(void *opaque, const uint8_t *header, const uint8_t *frame, size_t length)
 {
     struct bench *bench = opaque;
 
+    assert_memory_equal(header, net_vnet_finished, NET_VNET_BYTES);
     if (bench->received == bench->room)
         return false;
     bench->received++;
@@ -350,11 +351,11 @@ static void frames_of_impossible_lengths_are_dropped(void **state)
     run_until(&bench, 1);
     assert_int_equal(bench.first_byte, 3);
     assert_int_equal(bench.last, NET_FRAME_MAX);
-    bench.backend->ops->send(bench.backend, frame, 13);
-    bench.backend->ops->send(bench.backend, frame, sizeof frame);
+    bench.backend->ops->send(bench.backend, net_vnet_finished, frame, 13);
+    bench.backend->ops->send(bench.backend, net_vnet_finished, frame, sizeof frame);
     assert_int_equal(bench.asked, 0);
     assert_int_equal(take_from_the_wire(&bench, header), -1);
-    bench.backend->ops->send(bench.backend, frame, 14);
+    bench.backend->ops->send(bench.backend, net_vnet_finished, frame, 14);
     assert_int_equal(take_from_the_wire(&bench, header), 14);
     close_bench(&bench);
 }
@@ -367,20 +368,20 @@ static void the_side_answers(void **state)
     (void)state;
     open_bench(&bench, 0);
     bench.room = 2;
-    bench.backend->ops->send(bench.backend, frame, sizeof frame);
+    bench.backend->ops->send(bench.backend, net_vnet_finished, frame, sizeof frame);
     assert_int_equal(bench.received, 1);
     assert_int_equal(bench.first_byte, 0xAB);
     frame[0] = 2;
-    bench.backend->ops->send(bench.backend, frame, sizeof frame);
+    bench.backend->ops->send(bench.backend, net_vnet_finished, frame, sizeof frame);
     assert_int_equal(take_from_the_wire(&bench, header), -1);
     assert_int_equal(bench.received, 1);
     /* Without a buffer the answer is lost, as on any wire. */
     bench.room = 1;
     frame[0] = 1;
-    bench.backend->ops->send(bench.backend, frame, sizeof frame);
+    bench.backend->ops->send(bench.backend, net_vnet_finished, frame, sizeof frame);
     assert_int_equal(bench.received, 1);
     frame[0] = 3;
-    bench.backend->ops->send(bench.backend, frame, sizeof frame);
+    bench.backend->ops->send(bench.backend, net_vnet_finished, frame, sizeof frame);
     assert_int_equal(take_from_the_wire(&bench, header), 60);
     close_bench(&bench);
 }
@@ -394,10 +395,10 @@ static void work_is_left_to_those_who_take_it(void **state)
 
     (void)state;
     open_bench(&bench, 0);
-    bench.backend->ops->send_vnet(bench.backend, left, frame, sizeof frame);
+    bench.backend->ops->send(bench.backend, left, frame, sizeof frame);
     assert_int_equal(take_from_the_wire(&bench, header), 300);
     assert_memory_equal(header, left, sizeof left);
-    bench.backend->ops->send(bench.backend, frame, sizeof frame);
+    bench.backend->ops->send(bench.backend, net_vnet_finished, frame, sizeof frame);
     assert_int_equal(take_from_the_wire(&bench, header), 300);
     assert_memory_equal(header, ((const uint8_t[NET_VNET_BYTES]){0}), sizeof left);
     bench.backend->ops->offload(bench.backend, NET_LEAVE_CHECKSUM | NET_LEAVE_TCP4);
@@ -431,7 +432,7 @@ static void a_full_wire(void **state)
     (void)state;
     open_bench(&bench, 0);
     for (unsigned n = 0; n < 1000; n++)
-        bench.backend->ops->send(bench.backend, frame, sizeof frame);
+        bench.backend->ops->send(bench.backend, net_vnet_finished, frame, sizeof frame);
     assert_int_equal(bench.asked, 1000);
     assert_int_equal(take_from_the_wire(&bench, header), 9000);
     close_bench(&bench);
@@ -452,13 +453,14 @@ static void a_wire_that_breaks(void **state)
     open_bench(&bench, 0);
     put_on_the_wire(&bench, 1, 60);
     bench.room = 0;
-    bench.backend->ops->send(bench.backend, (const uint8_t[60]){9}, 60); /* unread: the close resets the other end */
+    /* Unread: the close resets the other end. */
+    bench.backend->ops->send(bench.backend, net_vnet_finished, (const uint8_t[60]){9}, 60);
     close(bench.wire);
     bench.wire = -1;
     loop_timer_set(bench.loop, &later, clock_ns() + 1000000);
     loop_run(bench.loop);
     loop_timer_remove(bench.loop, &later);
-    bench.backend->ops->send(bench.backend, (const uint8_t[60]){9}, 60);
+    bench.backend->ops->send(bench.backend, net_vnet_finished, (const uint8_t[60]){9}, 60);
     close_bench(&bench);
 }
 

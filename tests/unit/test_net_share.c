@@ -10,6 +10,7 @@
 #include "../../vmm/share/share.h"
 #include "casement/bytes.h"
 #include "casement/net.h"
+#include "casement/net_offload.h"
 #include "cmocka_all.h"
 
 #define GUEST_PORT 40000
@@ -41,7 +42,7 @@ static void send_now(void *opaque)
 {
     const struct frame *frame = opaque;
 
-    backend->ops->send(backend, frame->bytes, frame->length);
+    backend->ops->send(backend, net_vnet_finished, frame->bytes, frame->length);
 }
 
 static uint16_t checksum(const uint8_t *at, size_t length, uint32_t sum)
@@ -122,8 +123,9 @@ static void take_segment(const uint8_t *ip)
     }
 }
 
-static bool receive(void *opaque, const uint8_t *frame, size_t length)
+static bool receive(void *opaque, const uint8_t *header, const uint8_t *frame, size_t length)
 {
+    (void)header;
     (void)opaque;
     pthread_mutex_lock(&guest.lock);
     if (length >= 42 && get_be16(frame + 12) == 0x0806 && get_be16(frame + 20) == 2 &&
