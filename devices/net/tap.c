@@ -166,6 +166,17 @@ static void send_frame(struct net_backend *backend, const uint8_t *header, const
         continue;
 }
 
+/* Not with a side that has to see the frames, or has its own for the guest. */
+static int lend(struct net_backend *backend, unsigned header_bytes)
+{
+    const struct tap *tap = container_of(backend, struct tap, backend);
+    int size = (int)header_bytes;
+
+    if (tap->side.answer || tap->side.announce)
+        return -EOPNOTSUPP;
+    return ioctl(tap->watch.fd, TUNSETVNETHDRSZ, &size) < 0 ? -errno : tap->watch.fd;
+}
+
 static void destroy(struct net_backend *backend)
 {
     struct tap *tap = container_of(backend, struct tap, backend);
@@ -178,8 +189,13 @@ static void destroy(struct net_backend *backend)
 
 int net_tap_create(const struct net_tap_options *options, struct net_backend **backend, struct error *error)
 {
-    static const struct net_backend_ops ops = {
-        .attach = attach, .detach = detach, .send = send_frame, .offload = offload, .ready = ready, .destroy = destroy};
+    static const struct net_backend_ops ops = {.attach = attach,
+                                               .detach = detach,
+                                               .send = send_frame,
+                                               .offload = offload,
+                                               .ready = ready,
+                                               .lend = lend,
+                                               .destroy = destroy};
     struct tap *tap = calloc(1, sizeof *tap);
     int flags = fcntl(options->fd, F_GETFL);
 

@@ -207,3 +207,16 @@ bool pci_msix_enabled(struct pci_function *function)
     pthread_mutex_unlock(&function->irq_lock);
     return enabled;
 }
+
+int pci_msix_fd(struct pci_function *function, unsigned number)
+{
+    int fd = -1;
+
+    if (number >= function->vectors)
+        return -1;
+    pthread_mutex_lock(&function->irq_lock);
+    if (pci_msix_is_on(function) && function->msix[number].msi.irq)
+        fd = function->msix[number].msi.fd;
+    pthread_mutex_unlock(&function->irq_lock);
+    return fd;
+}

@@ -9,6 +9,7 @@
 #include "casement/net.h"
 #include "casement/net_offload.h"
 #include "casement/virtio.h"
+#include "net_vhost.h"
 
 #define QUEUE_SIZE 256
 #define BUFFERS 64
@@ -58,6 +59,7 @@ struct card {
     struct loop *loop;
     struct loop_task more;
     bool attached;
+    struct net_vhost *vhost; /* NULL: frames pass through this process */
     /* The loop's thread only: */
     struct net_state state;
     bool merge;
@@ -321,13 +323,18 @@ static void start(struct virtio *virtio)
     struct card *card = virtio_device(virtio);
 
     card->merge = virtio_features(virtio) & VIRTIO_BIT(F_MRG_RXBUF);
-    loop_call(card->loop, join_loop, card);
+    if (card->vhost && net_vhost_start(card->vhost) == 0)
+        take_offloads(card, virtio_features(virtio));
+    else
+        loop_call(card->loop, join_loop, card);
 }
 
 static void stop(struct virtio *virtio)
 {
     struct card *card = virtio_device(virtio);
 
+    if (card->vhost)
+        net_vhost_stop(card->vhost);
     loop_call(card->loop, leave_loop, card);
 }
 
@@ -351,8 +358,29 @@ static void destroy(struct device *device)
     if (card->loop)
         loop_stop(card->loop);
     virtio_destroy(card->virtio);
+    net_vhost_close(card->vhost);
     loop_destroy(card->loop);
     free(card);
+}
+
+/* Where it cannot be, frames pass through this process, which is no failure. */
+static void open_vhost(struct card *card, const struct memory *memory)
+{
+    const struct net_vhost_options options = {.memory = memory,
+                                              .virtio = card->virtio,
+                                              .receive = RECEIVE,
+                                              .transmit = TRANSMIT,
+                                              .backend = card->options.backend,
+                                              .counters = card->options.counters,
+                                              .loop = card->loop};
+    int failed = net_vhost_open(&options, &card->vhost);
+
+    if (failed == 0)
+        log_info("network: the host's kernel carries the guest's frames (vhost-net)");
+    else if (failed != -EOPNOTSUPP)
+        log_info("network: frames pass through this process (/dev/vhost-net: %s); a container that is given --device "
+                 "/dev/vhost-net is faster",
+                 strerror(-failed));
 }
 
 int virtio_net_create(struct board *board, const struct net_card_options *options, struct error *error)
@@ -392,6 +420,8 @@ int virtio_net_create(struct board *board, const struct net_card_options *option
             virtio_queue_loop(card->virtio, n, card->loop);
         failed = loop_start(card->loop);
     }
+    if (failed == 0)
+        open_vhost(card, board->memory);
     if (failed < 0) {
         if (card)
             destroy(&card->device);

@@ -56,13 +56,53 @@ static void listen_on_loop(void *opaque)
     struct virtq *queue = opaque;
 
     loop_watch(queue->loop, &queue->watch);
+    queue->watching = true;
 }
 
 static void leave_loop(void *opaque)
 {
     struct virtq *queue = opaque;
 
-    loop_unwatch(queue->loop, &queue->watch);
+    if (queue->watching)
+        loop_unwatch(queue->loop, &queue->watch);
+    queue->watching = false;
+}
+
+/* Handing over. */
+
+static void call_ready(void *opaque, short events)
+{
+    struct virtq *queue = opaque;
+    uint64_t count;
+
+    (void)events;
+    if (read(queue->call_fd, &count, sizeof count) == sizeof count)
+        virtio_interrupt_queue(queue);
+}
+
+int virtq_hand_over(struct virtq *queue, struct virtq_rings *rings)
+{
+    int call = pci_msix_fd(&queue->virtio->function, queue->vector);
+
+    if (!queue->running)
+        return -EINVAL;
+    if (call < 0) { /* a pin, or a vector that cannot be sent yet: this process sends it */
+        if (queue->call_fd < 0)
+            queue->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (queue->call_fd < 0)
+            return -errno;
+        call = queue->call_fd;
+    }
+    *rings = (struct virtq_rings){queue->size,        queue->descriptors, queue->driver_area,
+                                  queue->device_area, queue->kick_fd,     call};
+    queue->watch = (struct loop_watch){.fd = queue->call_fd, .events = POLLIN, .ready = call_ready, .opaque = queue};
+    queue->handed_over = true;
+    return 0;
+}
+
+void virtq_take_back(struct virtq *queue)
+{
+    queue->handed_over = false;
 }
 
 void virtio_start(struct virtio *virtio)
@@ -74,6 +114,7 @@ void virtio_start(struct virtio *virtio)
         queue->running = queue->state.enabled;
         queue->vector = queue->state.vector;
         queue->event_index = virtio->state.driver_features & VIRTIO_BIT(VIRTIO_F_EVENT_IDX);
+        queue->handed_over = false;
     }
     if (virtio->options.ops->start)
         virtio->options.ops->start(virtio);
@@ -82,7 +123,11 @@ void virtio_start(struct virtio *virtio)
 
         if (!queue->running)
             continue;
-        loop_call(queue->loop, listen_on_loop, queue);
+        if (!queue->handed_over)
+            queue->watch =
+                (struct loop_watch){.fd = queue->kick_fd, .events = POLLIN, .ready = kick_ready, .opaque = queue};
+        if (queue->watch.fd >= 0)
+            loop_call(queue->loop, listen_on_loop, queue);
         kick(queue); /* chains may wait already */
     }
 }
@@ -340,8 +385,7 @@ static int create_queues(struct virtio *virtio)
         queue->loop = virtio->board->loop;
         queue->ioeventfd_at = PCI_NO_ADDRESS;
         queue->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        queue->watch =
-            (struct loop_watch){.fd = queue->kick_fd, .events = POLLIN, .ready = kick_ready, .opaque = queue};
+        queue->call_fd = -1;
         virtq_reset(queue);
         if (queue->kick_fd < 0)
             return -errno;
@@ -401,9 +445,12 @@ void virtio_destroy(struct virtio *virtio)
     }
     board_remove(virtio->board, &virtio->device);
     pci_function_remove(&virtio->function);
-    for (unsigned n = 0; virtio->queues && n < virtio->options.queues; n++)
+    for (unsigned n = 0; virtio->queues && n < virtio->options.queues; n++) {
         if (virtio->queues[n].kick_fd > 0)
             close(virtio->queues[n].kick_fd);
+        if (virtio->queues[n].call_fd > 0)
+            close(virtio->queues[n].call_fd);
+    }
     free(virtio->queues);
     pthread_mutex_destroy(&virtio->life);
     pthread_mutex_destroy(&virtio->lock);

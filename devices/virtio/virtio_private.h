@@ -40,7 +40,11 @@ struct virtq {
     /* Kicks: */
     int kick_fd;
     struct loop *loop;
-    struct loop_watch watch;
+    struct loop_watch watch; /* of kicks; of a queue that is handed over, of its server's calls */
+    bool watching;
+    /* Handed over: */
+    bool handed_over;
+    int call_fd; /* where its server's calls come to, unless they are an interrupt at once; -1: none was needed yet */
     uint64_t ioeventfd_at; /* where it is registered, or PCI_NO_ADDRESS */
 };
 

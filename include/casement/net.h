@@ -78,6 +78,9 @@ struct net_backend_ops {
     void (*offload)(struct net_backend *backend, unsigned kinds);
     /* The guest has receive buffers again. */
     void (*ready)(struct net_backend *backend);
+    /* Instead of attach(): the descriptor of the TAP that all frames come from and go to as they are, behind vnet
+     * headers of that many bytes until it is asked again; or -errno. NULL: there is none. It stays the back end's. */
+    int (*lend)(struct net_backend *backend, unsigned header_bytes);
     void (*destroy)(struct net_backend *backend);
 };
 struct net_backend {

@@ -131,6 +131,10 @@ void pci_function_remove(struct pci_function *function);
 /* Sends the vector, or remembers it in the PBA while masked; out of range or MSI-X off: nothing. Any thread. */
 void pci_msix_fire(struct pci_function *function, unsigned vector);
 bool pci_msix_enabled(struct pci_function *function);
+/* The eventfd behind the vector, for whoever sends it without this process (its counter keeps what is sent while it is
+ * masked, but the PBA does not show it); -1 while MSI-X is off or the vector was never unmasked. It stays the vector's.
+ */
+int pci_msix_fd(struct pci_function *function, unsigned vector);
 void pci_intx_set(struct pci_function *function, bool level);
 
 #endif

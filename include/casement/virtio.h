@@ -59,6 +59,22 @@ unsigned virtq_size(const struct virtq *queue);
 /* Marks the device as broken: sets NEEDS_RESET, interrupts for configuration, and stops its queues. */
 void virtio_break(struct virtio *virtio, const char *reason);
 
+/*
+ * A running queue whose rings something else serves, as the host's kernel does for vhost: this process looks at them no
+ * more. The areas were checked when they were frozen; what is in them is whatever the guest writes.
+ */
+struct virtq_rings {
+    uint16_t size;
+    const void *descriptors;
+    void *driver_area, *device_area;
+    int kick_fd; /* eventfd: the driver's kicks */
+    int call_fd; /* eventfd for the server: an interrupt for the driver */
+};
+/* In virtio_ops.start; the descriptors stay the transport's. 0 or -errno. Until virtq_take_back() or the next reset. */
+int virtq_hand_over(struct virtq *queue, struct virtq_rings *rings);
+/* The server has let go. In virtio_ops.start or stop. */
+void virtq_take_back(struct virtq *queue);
+
 struct virtio_ops {
     /* Device configuration (section 4.1.4.6). size is 1 to 8; offset + size is inside config_size. Reading is done with
      * a lock of the transport held, under which it calls nothing of virtio but virtio_device(). Optional. */
@@ -68,7 +84,7 @@ struct virtio_ops {
     bool (*features_ok)(struct virtio *virtio, uint64_t features);
     /*
      * DRIVER_OK: the queues that the driver enabled can be used from now on. After this the queue's kicks arrive on
-     * the loop that virtio_queue_loop() named.
+     * the loop that virtio_queue_loop() named, unless it is handed over.
      */
     void (*start)(struct virtio *virtio);
     /* The driver kicked (or the queue just started). On the queue's loop. */
