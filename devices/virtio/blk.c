@@ -56,8 +56,6 @@ struct blk_queue {
     struct blk *blk;
     struct virtq *virtq;
     struct block_queue *block_queue;
-    struct loop_task more;
-    bool open; /* the loop's thread only: between start and stop; outside, a task that still comes finds no queue */
     struct request *requests; /* QUEUE_SIZE */
 };
 
@@ -255,15 +253,7 @@ static void serve(struct blk_queue *queue)
     block_queue_kick(queue->block_queue);
     virtq_flush(queue->virtq);
     if (got > 0)
-        loop_post(queue->blk->loop, &queue->more);
-}
-
-static void serve_more(void *opaque)
-{
-    struct blk_queue *queue = opaque;
-
-    if (queue->open && virtio_queue_running(queue->virtq))
-        serve(queue);
+        virtq_again(queue->virtq);
 }
 
 static void kicked(struct virtio *virtio, struct virtq *virtq)
@@ -281,29 +271,19 @@ static void batch_done(void *opaque)
     virtq_flush(queue->virtq);
 }
 
-static void open_queues(void *opaque)
+static void drain(void *opaque)
 {
     struct blk *blk = opaque;
 
     for (unsigned n = 0; n < blk->queue_count; n++)
-        blk->queues[n].open = true;
-}
-
-static void close_and_drain(void *opaque)
-{
-    struct blk *blk = opaque;
-
-    for (unsigned n = 0; n < blk->queue_count; n++) {
-        blk->queues[n].open = false;
         block_queue_drain(blk->queues[n].block_queue);
-    }
 }
 
 static void stop(struct virtio *virtio)
 {
     struct blk *blk = virtio_device(virtio);
 
-    loop_call(blk->loop, close_and_drain, blk);
+    loop_call(blk->loop, drain, blk);
     atomic_store(&blk->writeback, true);
 }
 
@@ -314,7 +294,6 @@ static void start(struct virtio *virtio)
     /* A driver that cannot flush gets write-through (5.2.5). */
     if (!(virtio_features(virtio) & (VIRTIO_BIT(F_FLUSH) | VIRTIO_BIT(F_CONFIG_WCE))))
         atomic_store(&blk->writeback, false);
-    loop_call(blk->loop, open_queues, blk);
 }
 
 static void config_read(struct virtio *virtio, unsigned offset, void *data, unsigned size)
@@ -411,7 +390,6 @@ static int create_queues(struct blk *blk, struct error *error)
 
         queue->blk = blk;
         queue->virtq = virtio_queue(blk->virtio, n);
-        queue->more = (struct loop_task){.run = serve_more, .opaque = queue};
         queue->requests = calloc(QUEUE_SIZE, sizeof *queue->requests);
         if (!queue->requests)
             return error_set(error, ENOMEM, "virtio-blk: out of memory");

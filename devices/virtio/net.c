@@ -57,9 +57,8 @@ struct card {
     struct virtio *virtio;
     struct net_card_options options;
     struct loop *loop;
-    struct loop_task more;
-    bool attached;
-    struct net_vhost *vhost; /* NULL: frames pass through this process */
+    struct net_vhost *vhost; /* NULL: there is none here */
+    bool carried, attached;  /* by it; to the back end */
     /* The loop's thread only: */
     struct net_state state;
     bool merge;
@@ -94,9 +93,9 @@ static void unpop(struct virtq *queue, const struct virtq_chain *chains, unsigne
         virtq_unpop(queue, &chains[--count]);
 }
 
-/* Takes chains until the frame fits. Their number; 0 when there are too few now. */
-static unsigned take_buffers(struct card *card, struct virtq *queue, struct virtq_chain *chains,
-                             struct iovec iov[][BUFFERS], size_t length)
+/* Takes chains until the frame fits. Their number; 0 when there are too few now, -1 when it could never fit. */
+static int take_buffers(struct card *card, struct virtq *queue, struct virtq_chain *chains, struct iovec iov[][BUFFERS],
+                        size_t length)
 {
     uint64_t room = 0;
     unsigned count = 0, most = card->merge ? MAX_MERGED : 1;
@@ -107,9 +106,9 @@ static unsigned take_buffers(struct card *card, struct virtq *queue, struct virt
         room += chains[count++].in_bytes;
     }
     if (room >= length)
-        return count;
+        return (int)count;
     unpop(queue, chains, count);
-    return 0;
+    return count == most ? -1 : 0;
 }
 
 /* net_card.receive. A frame that no buffer can ever hold is dropped, not kept. */
@@ -121,21 +120,21 @@ static bool receive(void *opaque, const uint8_t *header, const uint8_t *frame, s
     struct iovec iov[MAX_MERGED][BUFFERS];
     struct net_counters *counters = card->options.counters;
     uint8_t *bytes = card->frame;
-    unsigned count;
     size_t done = 0;
+    int count;
 
     if (!virtio_queue_running(queue) || length < 14 || length > NET_FRAME_MAX || !accepts(card, frame))
         return true;
     count = take_buffers(card, queue, chains, iov, HEADER_BYTES + length);
-    if (!count)
-        return !virtio_queue_running(queue);
+    if (count <= 0)
+        return count < 0 || !virtio_queue_running(queue);
     memcpy(bytes, header, NET_VNET_BYTES);
     put_le16(bytes + NET_VNET_BYTES, (uint16_t)count);
     memcpy(bytes + HEADER_BYTES, frame, length);
     if (counters)
         net_count(&counters->received_packets, &counters->received_bytes, length);
     length += HEADER_BYTES;
-    for (unsigned n = 0; n < count; n++) {
+    for (int n = 0; n < count; n++) {
         uint32_t written = fill(&chains[n], bytes + done, length - done);
 
         done += written;
@@ -196,15 +195,7 @@ static void transmit(struct card *card)
     }
     virtq_flush(queue);
     if (got > 0)
-        loop_post(card->loop, &card->more);
-}
-
-static void transmit_more(void *opaque)
-{
-    struct card *card = opaque;
-
-    if (card->attached && virtio_queue_running(virtio_queue(card->virtio, TRANSMIT)))
-        transmit(card);
+        virtq_again(queue);
 }
 
 /* Control. */
@@ -256,11 +247,15 @@ static void control(struct card *card, struct virtq *queue)
 {
     struct iovec iov[BUFFERS];
     struct virtq_chain chain;
+    int got = 0;
 
-    for (unsigned n = 0; n < QUEUE_SIZE && virtq_pop(queue, &chain, iov, BUFFERS) > 0; n++) {
+    for (unsigned n = 0; n < QUEUE_SIZE; n++) {
         uint8_t command[16], status;
         size_t length = 0;
 
+        got = virtq_pop(queue, &chain, iov, BUFFERS);
+        if (got <= 0)
+            break;
         if (!chain.in_count) {
             virtio_break(card->virtio, "a control command has no room for its answer");
             return;
@@ -276,6 +271,8 @@ static void control(struct card *card, struct virtq *queue)
         virtq_push(queue, chain.head, 1); /* exactly what was written (lessons 3.5, row 7) */
     }
     virtq_flush(queue);
+    if (got > 0)
+        virtq_again(queue);
 }
 
 static void kicked(struct virtio *virtio, struct virtq *queue)
@@ -301,9 +298,10 @@ static void join_loop(void *opaque)
     struct card *card = opaque;
     const struct net_card face = {.receive = receive, .opaque = card};
 
-    if (!card->attached)
+    card->carried = card->vhost && net_vhost_start(card->vhost) == 0;
+    if (!card->carried && !card->attached)
         card->attached = card->options.backend->ops->attach(card->options.backend, card->loop, &face) == 0;
-    if (card->attached)
+    if (card->carried || card->attached)
         take_offloads(card, virtio_features(card->virtio));
 }
 
@@ -311,9 +309,11 @@ static void leave_loop(void *opaque)
 {
     struct card *card = opaque;
 
+    if (card->carried)
+        net_vhost_stop(card->vhost);
     if (card->attached)
         card->options.backend->ops->detach(card->options.backend);
-    card->attached = false;
+    card->carried = card->attached = false;
     memcpy(card->state.mac, card->options.mac, 6);
     card->state.promiscuous = 0;
 }
@@ -323,18 +323,13 @@ static void start(struct virtio *virtio)
     struct card *card = virtio_device(virtio);
 
     card->merge = virtio_features(virtio) & VIRTIO_BIT(F_MRG_RXBUF);
-    if (card->vhost && net_vhost_start(card->vhost) == 0)
-        take_offloads(card, virtio_features(virtio));
-    else
-        loop_call(card->loop, join_loop, card);
+    loop_call(card->loop, join_loop, card);
 }
 
 static void stop(struct virtio *virtio)
 {
     struct card *card = virtio_device(virtio);
 
-    if (card->vhost)
-        net_vhost_stop(card->vhost);
     loop_call(card->loop, leave_loop, card);
 }
 
@@ -411,7 +406,6 @@ int virtio_net_create(struct board *board, const struct net_card_options *option
         card->device = (struct device){.name = "virtio-net", .ops = &device_ops};
         card->options = *options;
         memcpy(card->state.mac, options->mac, 6);
-        card->more = (struct loop_task){.run = transmit_more, .opaque = card};
         card->loop = loop_create("network");
         failed = card->loop ? virtio_create(board, &virtio, &card->virtio) : -ENOMEM;
     }

@@ -30,8 +30,6 @@ enum { RECEIVE, TRANSMIT, RINGS }; /* the kernel's numbers */
 struct net_vhost {
     struct net_vhost_options options;
     int fd, error_fd;
-    bool started;
-    /* The loop's thread only: */
     struct loop_watch malformed;
     struct loop_timer tally;
     char statistics[64]; /* a folder; empty: unknown */
@@ -109,8 +107,6 @@ static void find_statistics(struct net_vhost *vhost, int tap)
         vhost->statistics[0] = 0;
 }
 
-/* On the loop. */
-
 static void malformed(void *opaque, short events)
 {
     struct net_vhost *vhost = opaque;
@@ -119,26 +115,6 @@ static void malformed(void *opaque, short events)
     (void)events;
     if (read(vhost->error_fd, &signals, sizeof signals) == sizeof signals)
         virtio_break(vhost->options.virtio, "the host's kernel finds a ring of the network card malformed");
-}
-
-static void join_loop(void *opaque)
-{
-    struct net_vhost *vhost = opaque;
-
-    loop_watch(vhost->options.loop, &vhost->malformed);
-    if (vhost->statistics[0])
-        loop_timer_set(vhost->options.loop, &vhost->tally, clock_ns() + TALLY_NS);
-}
-
-static void leave_loop(void *opaque)
-{
-    struct net_vhost *vhost = opaque;
-
-    loop_unwatch(vhost->options.loop, &vhost->malformed);
-    if (!vhost->statistics[0])
-        return;
-    loop_timer_remove(vhost->options.loop, &vhost->tally);
-    count(vhost);
 }
 
 /* The rings. */
@@ -214,18 +190,21 @@ int net_vhost_start(struct net_vhost *vhost)
         return failed;
     }
     find_statistics(vhost, tap);
-    loop_call(vhost->options.loop, join_loop, vhost);
-    vhost->started = true;
+    loop_watch(vhost->options.loop, &vhost->malformed);
+    if (vhost->statistics[0])
+        loop_timer_set(vhost->options.loop, &vhost->tally, clock_ns() + TALLY_NS);
     return 0;
 }
 
 void net_vhost_stop(struct net_vhost *vhost)
 {
-    if (!vhost->started)
-        return;
-    vhost->started = false;
     release(vhost);
-    loop_call(vhost->options.loop, leave_loop, vhost);
+    vhost->options.backend->ops->offload(vhost->options.backend, 0);
+    loop_unwatch(vhost->options.loop, &vhost->malformed);
+    if (!vhost->statistics[0])
+        return;
+    loop_timer_remove(vhost->options.loop, &vhost->tally);
+    count(vhost);
 }
 
 /* Life. */

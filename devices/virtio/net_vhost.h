@@ -25,11 +25,11 @@ struct net_vhost_options {
  */
 int net_vhost_open(const struct net_vhost_options *options, struct net_vhost **vhost);
 /*
- * In virtio_ops.start, instead of attaching to the back end: from now on the kernel serves both queues. 0 or -errno,
- * when the queues are as they were. A ring that the kernel finds malformed breaks the device.
+ * In virtio_ops.start, on the loop, instead of attaching to the back end: from now on the kernel serves both queues. 0
+ * or -errno, when the queues are as they were. A ring that the kernel finds malformed breaks the device.
  */
 int net_vhost_start(struct net_vhost *vhost);
-/* In virtio_ops.stop, started or not: on return the kernel touches no guest memory. Not on the loop. */
+/* In virtio_ops.stop, on the loop: on return the kernel touches no guest memory. */
 void net_vhost_stop(struct net_vhost *vhost);
 /* NULL is allowed. After the loop has ended. */
 void net_vhost_close(struct net_vhost *vhost);

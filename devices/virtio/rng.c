@@ -35,16 +35,23 @@ static uint32_t fill(const struct virtq_chain *chain)
     return written;
 }
 
-/* At most one queue's worth a kick: the queue tells us of the rest by the next one. */
+/* At most a ring's worth a round, so that other devices of the loop get their turn. */
 static void kicked(struct virtio *virtio, struct virtq *queue)
 {
     struct iovec iov[MAX_BUFFERS];
     struct virtq_chain chain;
+    int got = 0;
 
     (void)virtio;
-    for (unsigned n = 0; n < 4 * QUEUE_SIZE && virtq_pop(queue, &chain, iov, MAX_BUFFERS) > 0; n++)
+    for (unsigned n = 0; n < QUEUE_SIZE; n++) {
+        got = virtq_pop(queue, &chain, iov, MAX_BUFFERS);
+        if (got <= 0)
+            break;
         virtq_push(queue, chain.head, fill(&chain));
+    }
     virtq_flush(queue);
+    if (got > 0)
+        virtq_again(queue);
 }
 
 static void destroy(struct device *device)

@@ -57,7 +57,6 @@ struct request {
 struct scsi_queue {
     struct host *host;
     struct virtq *virtq;
-    struct loop_task more;
     struct loop_task told;    /* publishes what was completed since the loop's last round */
     struct request *requests; /* QUEUE_SIZE */
 };
@@ -258,20 +257,12 @@ static void serve(struct scsi_queue *queue)
     }
     virtq_flush(queue->virtq);
     if (got > 0)
-        loop_post(queue->host->loop, &queue->more);
+        virtq_again(queue->virtq);
 }
 
 static bool is_running(const struct scsi_queue *queue)
 {
     return queue->host->open && virtio_queue_running(queue->virtq);
-}
-
-static void serve_more(void *opaque)
-{
-    struct scsi_queue *queue = opaque;
-
-    if (is_running(queue))
-        serve(queue);
 }
 
 static void publish(void *opaque)
@@ -384,7 +375,6 @@ static int create_queue(struct host *host, unsigned n)
 
     queue->host = host;
     queue->virtq = virtio_queue(host->virtio, n);
-    queue->more = (struct loop_task){.run = serve_more, .opaque = queue};
     queue->told = (struct loop_task){.run = publish, .opaque = queue};
     virtio_queue_loop(host->virtio, n, host->loop);
     if (n < FIRST_REQUEST_QUEUE)

@@ -43,7 +43,7 @@ static void kick_ready(void *opaque, short events)
         queue->virtio->options.ops->kicked(queue->virtio, queue);
 }
 
-static void kick(const struct virtq *queue)
+void virtq_again(const struct virtq *queue)
 {
     uint64_t one = 1;
 
@@ -128,7 +128,7 @@ void virtio_start(struct virtio *virtio)
                 (struct loop_watch){.fd = queue->kick_fd, .events = POLLIN, .ready = kick_ready, .opaque = queue};
         if (queue->watch.fd >= 0)
             loop_call(queue->loop, listen_on_loop, queue);
-        kick(queue); /* chains may wait already */
+        virtq_again(queue); /* chains may wait already */
     }
 }
 
@@ -250,7 +250,7 @@ static void window_write(void *opaque, uint64_t offset, unsigned size, uint64_t 
         if (virtio->options.ops->config_write)
             virtio->options.ops->config_write(virtio, (unsigned)(offset - DEVICE_AT), data, size);
     } else if (offset >= NOTIFY_AT && offset < NOTIFY_AT + (uint64_t)virtio->options.queues * NOTIFY_STRIDE) {
-        kick(&virtio->queues[(offset - NOTIFY_AT) / NOTIFY_STRIDE]);
+        virtq_again(&virtio->queues[(offset - NOTIFY_AT) / NOTIFY_STRIDE]);
     }
 }
 

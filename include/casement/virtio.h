@@ -54,6 +54,8 @@ bool virtq_has_work(struct virtq *queue);
 /* Asks the driver not to kick while the device works through the queue anyway; virtq_pop() asks again when it finds
  * none. */
 void virtq_suppress_kicks(struct virtq *queue);
+/* Ends a round with chains left: kicked() runs again, behind what else the loop has to do, until the device stops. */
+void virtq_again(const struct virtq *queue);
 unsigned virtq_index(const struct virtq *queue);
 unsigned virtq_size(const struct virtq *queue);
 /* Marks the device as broken: sets NEEDS_RESET, interrupts for configuration, and stops its queues. */

@@ -31,11 +31,17 @@ static void send_frame(struct net_backend *backend, const uint8_t *header, const
         memcpy(wire->sent[wire->sent_count].bytes, frame, MIN(length, FAKE_WIRE_BYTES));
     }
     wire->sent_count++;
+    if (wire->called)
+        wire->called();
 }
 
 static void offload(struct net_backend *backend, unsigned kinds)
 {
-    container_of(backend, struct fake_wire, backend)->kinds = kinds;
+    struct fake_wire *wire = container_of(backend, struct fake_wire, backend);
+
+    wire->kinds = kinds;
+    if (wire->called)
+        wire->called();
 }
 
 static void ready(struct net_backend *backend)

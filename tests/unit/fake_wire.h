@@ -20,6 +20,7 @@ struct fake_wire {
         uint8_t bytes[FAKE_WIRE_BYTES]; /* of longer ones the beginning */
     } sent[FAKE_WIRE_FRAMES];
     uint8_t header[NET_VNET_BYTES]; /* of the last frame sent */
+    void (*called)(void);           /* on the loop, at each frame sent and each offload(); NULL: nothing */
 };
 
 /* vnet: it takes frames with work left, and leaves work. The wire outlives its card. */

@@ -1,5 +1,8 @@
 /* The guest's driver, honest and hostile, of a virtio network card (Virtual I/O Device 1.2, section 5.1). */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "casement/bytes.h"
 #include "casement/pci.h"
@@ -295,6 +298,80 @@ static void the_largest_frame_fits_the_smallest_buffers(void **state)
     assert_int_equal(used_bytes(0), HEADER + NET_FRAME_MAX);
 }
 
+/* Without merging a frame has one chain, so that one which is longer than that is lost, and those behind it come. */
+static void a_frame_that_fits_no_buffer_is_lost(void **state)
+{
+    (void)state;
+    start(GUEST_CSUM);
+    give_buffers(0, 2, 1526);
+    assert_true(arrive(NULL, mac, 4000));
+    assert_int_equal(fake_driver_used(&driver, RECEIVE), 0);
+    assert_true(arrive(NULL, mac, 1514));
+    assert_int_equal(fake_driver_used(&driver, RECEIVE), 1);
+    assert_int_equal(used_bytes(0), HEADER + 1514);
+    assert_int_equal(counters.received_packets, 1);
+    /* Merged, more than the most buffers that are put together. */
+    start(GUEST_CSUM | GUEST_TSO | MERGE);
+    give_buffers(0, 60, 128);
+    assert_true(arrive(NULL, mac, 48 * 128));
+    assert_int_equal(fake_driver_used(&driver, RECEIVE), 0);
+    assert_true(arrive(NULL, mac, 128));
+    assert_int_equal(fake_driver_used(&driver, RECEIVE), 2);
+}
+
+/* A flood for a guest without buffers: what has no room is refused, and the wire hears when there is some again. */
+static void a_guest_that_was_slow_goes_on(void **state)
+{
+    unsigned ready;
+
+    (void)state;
+    start(MERGE);
+    give_buffers(0, 4, 2048);
+    for (unsigned n = 0; n < 4; n++)
+        assert_true(arrive(NULL, mac, 60));
+    for (unsigned n = 0; n < 1000; n++)
+        assert_false(arrive(NULL, mac, 60));
+    for (unsigned round = 0; round < 50; round++) {
+        fake_wire_settle(&wire);
+        ready = wire.ready;
+        give_buffers(0, 1, 2048);
+        for (unsigned n = 0; n < 20000 && wire.ready == ready; n++) {
+            usleep(500);
+            fake_wire_settle(&wire);
+        }
+        assert_int_not_equal(wire.ready, ready);
+        assert_true(arrive(NULL, mac, 60));
+        assert_false(arrive(NULL, mac, 60));
+    }
+    assert_int_equal(fake_driver_used(&driver, RECEIVE), 54);
+}
+
+/* A chain that is malformed behind good ones breaks the device, takes none of them and writes nowhere else. */
+static void a_bad_chain_among_those_of_a_frame(void **state)
+{
+    static const struct {
+        uint64_t address;
+        size_t length;
+    } cases[] = {{UINT64_MAX - 64, 2048}, {(64 << 20) - 16, 2048}, {0xFEC00000, 2048}, {RX_AT, 0}};
+
+    (void)state;
+    for (unsigned n = 0; n < sizeof cases / sizeof *cases; n++) {
+        start(MERGE);
+        give_buffers(0, 1, 2048);
+        memset(ram(RX_AT, 2048), 0x5A, 2048);
+        fake_driver_describe(&driver, RECEIVE, 1, cases[n].address, cases[n].length, FAKE_WRITABLE, false);
+        fake_driver_offer(&driver, RECEIVE, 1);
+        assert_false(arrive(NULL, mac, 4000));
+        assert_int_equal(fake_driver_used(&driver, RECEIVE), 0);
+        assert_true(fake_read(fake, BUS_MMIO, VIRTIO_STATUS, 1) & 64);
+        for (unsigned at = 0; at < 2048; at++)
+            assert_int_equal(*ram(RX_AT + at, 1), 0x5A);
+    }
+    start(MERGE);
+    give_buffers(0, 1, 2048);
+    assert_true(arrive(NULL, mac, 60));
+}
+
 static uint8_t command(const uint8_t *bytes, size_t length)
 {
     memcpy(ram(CONTROL_AT, length), bytes, length);
@@ -326,6 +403,113 @@ static void a_driver_changes_its_mind(void **state)
     assert_int_equal(wire.kinds, 0);
     start(GUEST_CSUM | CTRL);
     assert_int_equal(COMMAND(5, 0, 2, 0, 0, 0, 0, 0, 0, 0), 1); /* the command was not agreed on */
+}
+
+static struct {
+    struct loop_task task;
+    unsigned queue, left, served, at; /* at: what was served when the loop's other work had its first turn */
+} busy;
+
+static void other_work(void *opaque)
+{
+    (void)opaque;
+    if (!busy.at)
+        busy.at = busy.served;
+}
+
+/* The driver is as fast as the card, and does not kick one that is at work (2.7.10). */
+static void offer_again(void)
+{
+    uint8_t *ring = ram(VIRTIO_AVAIL + busy.queue * VIRTIO_RING, 4 + 2 * (size_t)driver.entries);
+    uint16_t *index = (uint16_t *)(void *)(ring + 2);
+
+    busy.served++;
+    loop_post(wire.loop, &busy.task);
+    if (!busy.left)
+        return;
+    busy.left--;
+    put_le16(ring + 4 + driver.offered[busy.queue] % driver.entries * 2, busy.left % 2 ? 4 : 0);
+    __atomic_store_n(index, ++driver.offered[busy.queue], __ATOMIC_RELEASE);
+}
+
+static void keep_busy(unsigned queue)
+{
+    busy.task = (struct loop_task){.run = other_work};
+    busy.queue = queue;
+    busy.left = 1000;
+    busy.served = busy.at = 0;
+    wire.called = offer_again;
+    fake_driver_offer(&driver, queue, 0);
+    for (unsigned n = 0; n < 20000 && fake_driver_used(&driver, queue) != 1001; n++)
+        usleep(500);
+    fake_wire_settle(&wire);
+    wire.called = NULL;
+    assert_int_equal(fake_driver_used(&driver, queue), 1001);
+    assert_int_equal(busy.served, 1001);
+    assert_in_range(busy.at, 1, 500);
+}
+
+static void describe_offloads(unsigned head)
+{
+    memcpy(ram(CONTROL_AT, 10), ((const uint8_t[]){5, 0, 2, 0, 0, 0, 0, 0, 0, 0}), 10);
+    fake_driver_describe(&driver, CONTROL, head, CONTROL_AT, 10, 0, true);
+    fake_driver_describe(&driver, CONTROL, head + 1, CONTROL_AT + 256, 1, FAKE_WRITABLE, false);
+}
+
+/* A ring that never gets empty: neither it nor what else the loop has to do waits for ever. */
+static void a_busy_queue_leaves_others_their_turn(void **state)
+{
+    (void)state;
+    start(GUEST_CSUM | GUEST_OFFLOADS | CTRL);
+    make_tcp(10);
+    *ram(TX_AT, 1) = 0;
+    for (unsigned head = 0; head < 8; head += 4)
+        fake_driver_describe(&driver, TRANSMIT, head, TX_AT, HEADER + FRAME + 10, 0, false);
+    keep_busy(TRANSMIT);
+    for (unsigned head = 0; head < 8; head += 4)
+        describe_offloads(head);
+    keep_busy(CONTROL);
+}
+
+static atomic_bool flooding;
+
+static void *flood(void *opaque)
+{
+    (void)opaque;
+    while (atomic_load(&flooding))
+        arrive(NULL, mac, 1514);
+    return NULL;
+}
+
+/* From the moment that a reset has returned nothing writes to what were the guest's buffers. */
+static void a_reset_under_traffic(void **state)
+{
+    uint8_t *buffers = ram(RX_AT, 32 * RX_STRIDE);
+    pthread_t thread;
+    unsigned came = 0;
+
+    (void)state;
+    start(MERGE);
+    atomic_store(&flooding, true);
+    assert_int_equal(pthread_create(&thread, NULL, flood, NULL), 0);
+    for (unsigned round = 0; round < 200; round++) {
+        start(MERGE);
+        give_buffers(0, 32, 2048);
+        if (round % 2)
+            for (unsigned n = 0; n < 2000 && fake_driver_used(&driver, RECEIVE) < round % 32; n++)
+                usleep(100);
+        came += fake_driver_used(&driver, RECEIVE);
+        fake_write(fake, BUS_MMIO, VIRTIO_STATUS, 1, 0);
+        for (unsigned n = 0; n < 32; n++)
+            memset(buffers + n * (size_t)RX_STRIDE, 0x5A, 2048);
+        usleep(500);
+        for (unsigned n = 0; n < 32; n++)
+            for (unsigned at = 0; at < 2048; at++)
+                assert_int_equal(buffers[n * (size_t)RX_STRIDE + at], 0x5A);
+    }
+    atomic_store(&flooding, false);
+    pthread_join(thread, NULL);
+    assert_true(came > 200);
 }
 
 static void who_is_spoken_to(void **state)
@@ -371,7 +555,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(headers_that_lie_send_nothing, plain, destroy),
         cmocka_unit_test_setup_teardown(frames_come_with_what_is_left_of_them, vnet, destroy),
         cmocka_unit_test_setup_teardown(the_largest_frame_fits_the_smallest_buffers, vnet, destroy),
+        cmocka_unit_test_setup_teardown(a_frame_that_fits_no_buffer_is_lost, vnet, destroy),
+        cmocka_unit_test_setup_teardown(a_guest_that_was_slow_goes_on, vnet, destroy),
+        cmocka_unit_test_setup_teardown(a_bad_chain_among_those_of_a_frame, vnet, destroy),
         cmocka_unit_test_setup_teardown(a_driver_changes_its_mind, vnet, destroy),
+        cmocka_unit_test_setup_teardown(a_busy_queue_leaves_others_their_turn, vnet, destroy),
+        cmocka_unit_test_setup_teardown(a_reset_under_traffic, vnet, destroy),
         cmocka_unit_test_setup_teardown(who_is_spoken_to, vnet, destroy),
         cmocka_unit_test_setup_teardown(a_command_without_room_for_an_answer, vnet, destroy),
     };
