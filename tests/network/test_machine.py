@@ -1,13 +1,14 @@
 """Networks in the rig: the suites of this folder under Debian's kernel, and machines side by side as containers are."""
 import json
 import secrets
+import subprocess
 
 import machines
 import pytest
 
 TREE = machines.TREE
 # The outer machine's kernel finds no modules by itself.
-MODULES = ("tun veth bridge macvtap nf_tables nft_chain_nat nft_nat nft_masq nft_ct nft_fib_ipv4 nft_fib_ipv6 nft_fib_inet "
+MODULES = ("tun veth bridge macvtap vhost_net nf_tables nft_chain_nat nft_nat nft_masq nft_ct nft_fib_ipv4 nft_fib_ipv6 nft_fib_inet "
            "nft_socket")
 LEASE = """ip link set eth0 up
 cat >/tmp/dhcp <<'S'
@@ -34,6 +35,14 @@ def test_the_namespaces_under_debians_kernel(rig, program, modules, which):
     run = rig.shell(f"cd {TREE} && /usr/bin/python3 -B -m pytest -q -c tests/pytest.ini --rootdir . tests/network/test_nat.py "
                     f"tests/network/test_bridge.py -k '{which}'", seconds=3000, check=False)
     assert run.status == 0 and "skipped" not in run.stdout, run.stdout[-6000:] + run.stderr[-2000:]
+
+
+def test_rings_in_the_kernels_hands(rig, modules):
+    """The unit test that plays the driver of a card with vhost-net, where there is one."""
+    program = "build/asan/test/test_net_vhost"
+    subprocess.run(["make", "-s", program], cwd=TREE, check=True, stdin=subprocess.DEVNULL)
+    run = rig.shell(f"cd {TREE} && CMOCKA_MESSAGE_OUTPUT=STDOUT setarch -R {program}", seconds=900, check=False)
+    assert run.status == 0 and "SKIPPED" not in run.stdout, run.stdout[-6000:] + run.stderr[-2000:]
 
 
 @pytest.fixture
