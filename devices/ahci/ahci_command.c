@@ -15,10 +15,12 @@
 
 #define FIS_H2D 0x27U
 #define FIS_D2H 0x34U
+#define FIS_DMA_SETUP 0x41U
 #define FIS_PIO_SETUP 0x5FU
 #define FIS_SET_BITS 0xA1U
 #define FIS_INTERRUPT 0x40U
 #define FIS_TO_HOST 0x20U
+#define RECEIVED_DMA_SETUP 0x00U
 #define RECEIVED_PIO_SETUP 0x20U
 #define RECEIVED_D2H 0x40U
 #define RECEIVED_SET_BITS 0x58U
@@ -162,6 +164,20 @@ static void accept_queued(struct command *command)
         port->state->task_file = STATUS_GOOD;
         port_post_fis(port, RECEIVED_D2H, fis, sizeof fis);
     }
+    pthread_mutex_unlock(&port->ahci->lock);
+}
+
+/* Whose data move next, which way and how many. A disk asks for no interrupt in this FIS, so PxIS.DSS stays clear
+ * (SATA 10.5.9, 13.6; AHCI 3.3.5). */
+void command_setup_dma(struct command *command, bool to_host, uint32_t length)
+{
+    uint8_t fis[28] = {FIS_DMA_SETUP, to_host ? FIS_TO_HOST : 0, [4] = command->slot};
+    struct port *port = command->port;
+
+    put_le32(fis + 20, length);
+    pthread_mutex_lock(&port->ahci->lock);
+    if (command->epoch == port->epoch)
+        port_post_fis(port, RECEIVED_DMA_SETUP, fis, sizeof fis);
     pthread_mutex_unlock(&port->ahci->lock);
 }
 

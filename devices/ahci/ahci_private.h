@@ -218,6 +218,8 @@ void command_finish(struct command *command);
 void command_fail(struct command *command, uint8_t error);
 /* Ends it as an error of the adapter that stops the port. */
 void command_fatal(struct command *command, uint32_t interrupt);
+/* The data of a queued command begin to move. */
+void command_setup_dma(struct command *command, bool to_host, uint32_t length);
 /* Data for the host as PIO or DMA brings it, and the end. */
 void command_reply(struct command *command, const void *data, size_t length, bool pio);
 /* The device's data that the command carries; false: there is less, and the command has ended. */

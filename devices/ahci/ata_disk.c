@@ -131,6 +131,8 @@ static void access_sectors(struct command *command, unsigned shape)
         writes && (!port->drive.write_cache || (shape & FORCED) || ((shape & QUEUED) && (fis[7] & FIS_FORCED)));
     if ((shape & PIO) && !writes)
         command->ending = END_PIO_IN;
+    if (shape & QUEUED)
+        command_setup_dma(command, !writes, (uint32_t)(range.count * SECTOR));
     block_transfer_start(&command->transfer, disk->queue, writes ? BLOCK_WRITE : BLOCK_READ, range.first * SECTOR,
                          range.count * SECTOR, &command->regions.scatter, transfer_done);
 }

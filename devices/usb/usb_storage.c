@@ -236,6 +236,8 @@ static enum usb_status give_status(struct storage *storage, struct usb_transfer 
     struct storage_state *state = &storage->state;
     uint8_t block[STATUS_BYTES] = {0};
 
+    if (!transfer->length)
+        return USB_DONE; /* the block is still owed */
     if (state->refused) {
         state->refused = false;
         return USB_STALL;

@@ -33,7 +33,7 @@ enum {
 static const uint32_t capabilities[] = {
     0x01000000 | OPERATIONAL,
     PORTS << 24 | INTERRUPTERS << 8 | SLOTS,
-    ERST_MAX << 4 | 0xF, /* any microframe may be scheduled until it begins */
+    ERST_MAX << 4 | 0xF, /* TRBs of isochronous endpoints, which no device here has, are due 7 frames ahead */
     0,
     PROTOCOLS / 4 << 16 | 1,
     DOORBELLS,

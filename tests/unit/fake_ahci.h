@@ -47,6 +47,9 @@ enum {
 #define M_DATA 0x1000000U
 #define M_MORE 0x2000000U
 
+/* FISes that were received, from M_FIS. */
+enum { DMA_SETUP = 0x00, PIO_SETUP = 0x20, D2H = 0x40, SET_BITS = 0x58 };
+
 struct ahci_driver {
     struct fake *fake;
     struct ahci *ahci;

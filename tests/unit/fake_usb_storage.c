@@ -80,9 +80,8 @@ uint64_t stick_begin(struct stick *stick, unsigned index, uint64_t at, unsigned 
     return trb;
 }
 
-unsigned stick_move(struct stick *stick, unsigned index, uint64_t at, unsigned length, unsigned *left)
+unsigned stick_end(struct stick *stick, uint64_t trb, unsigned *left)
 {
-    uint64_t trb = stick_begin(stick, index, at, length);
     struct guest_trb event;
 
     for (unsigned n = 0; n < 5000; n++) {
@@ -93,8 +92,13 @@ unsigned stick_move(struct stick *stick, unsigned index, uint64_t at, unsigned l
             return TRB_CODE(event);
         }
     }
-    fail_msg("a transfer of %u bytes on endpoint %u is not answered", length, index);
+    fail_msg("the transfer at 0x%llx is not answered", (unsigned long long)trb);
     return 0;
+}
+
+unsigned stick_move(struct stick *stick, unsigned index, uint64_t at, unsigned length, unsigned *left)
+{
+    return stick_end(stick, stick_begin(stick, index, at, length), left);
 }
 
 void stick_clear_halt(struct stick *stick, unsigned index)

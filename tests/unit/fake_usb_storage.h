@@ -31,7 +31,9 @@ void stick_start(struct stick *stick);
 
 /* Starts one transfer; its TRB. */
 uint64_t stick_begin(struct stick *stick, unsigned index, uint64_t at, unsigned length);
-/* One transfer; the completion code, and what was not moved in *left. */
+/* Waits for its end; the completion code, and what was not moved in *left (or NULL). */
+unsigned stick_end(struct stick *stick, uint64_t trb, unsigned *left);
+/* Both. */
 unsigned stick_move(struct stick *stick, unsigned index, uint64_t at, unsigned length, unsigned *left);
 /* What a host does about a stalled endpoint. */
 void stick_clear_halt(struct stick *stick, unsigned index);

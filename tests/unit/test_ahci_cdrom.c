@@ -12,7 +12,6 @@
 #define BLOCKS (MEDIUM_BYTES / 2048)
 #define GOOD 0x50U
 #define CHECK(key) ((unsigned)(key) << 12 | 0x51U)
-#define D2H 0x40U
 
 #define PACKET(...) ((const uint8_t[12]){__VA_ARGS__})
 
@@ -64,7 +63,8 @@ static void firmware_reads_the_disc(void **state)
     assert_int_equal(get_be32(ram(driver, M_DATA, 4)), BLOCKS - 1);
     assert_int_equal(get_be32(ram(driver, M_DATA + 4, 4)), 2048);
     /* Both the PIO setup FIS and the register FIS that ends a packet. */
-    assert_int_equal(ram_peek(driver, M_FIS(CDROM) + 0x20, 1), 0x5F);
+    assert_int_equal(port_get(driver, CDROM, P_IS), 3);
+    assert_int_equal(ram_peek(driver, M_FIS(CDROM) + PIO_SETUP, 1), 0x5F);
     assert_int_equal(ram_peek(driver, M_FIS(CDROM) + D2H, 1), 0x34);
     assert_int_equal(ram_peek(driver, M_FIS(CDROM) + D2H + 12, 1), 3);
     assert_int_equal(ram_peek(driver, M_FIS(CDROM) + D2H + 5, 2), 8);
@@ -73,6 +73,15 @@ static void firmware_reads_the_disc(void **state)
     assert_int_equal(slot_moved(driver, CDROM, 0), 4096);
     for (unsigned n = 0; n < 8; n++)
         assert_int_equal(ram_peek(driver, M_DATA + 512 * n, 8), 64 + n);
+    /* By DMA, the register FIS alone; the same where no data are. */
+    memset(ram(driver, M_FIS(CDROM), 256), 0, 256);
+    ata.feature = 1;
+    assert_int_equal(ata_run(driver, CDROM, &ata, 4096), GOOD);
+    assert_int_equal(port_get(driver, CDROM, P_IS), 1);
+    ata = (struct ata){.packet = PACKET(0)};
+    assert_int_equal(ata_run(driver, CDROM, &ata, 0), GOOD);
+    assert_int_equal(port_get(driver, CDROM, P_IS), 1);
+    assert_int_equal(ram_peek(driver, M_FIS(CDROM) + PIO_SETUP, 1), 0);
     ahci_driver_destroy(driver);
 }
 
@@ -230,6 +239,50 @@ static void what_windows_asks(void **state)
     ahci_driver_destroy(driver);
 }
 
+/* A register FIS has ended a packet that moved so many bytes, and nothing announced data for the host. */
+static void ended_with_data_taken(struct ahci_driver *driver, bool dma, unsigned bytes)
+{
+    uint64_t fises = M_FIS(CDROM);
+
+    assert_int_equal(slot_moved(driver, CDROM, 0), bytes);
+    assert_int_equal(port_get(driver, CDROM, P_CI), 0);
+    assert_int_equal(port_get(driver, CDROM, P_IS) & 1, 1);
+    assert_int_equal(ram_peek(driver, fises + D2H, 4), 0x00504034);
+    assert_int_equal(ram_peek(driver, fises + D2H + 5, 2), bytes);
+    assert_int_equal(ram_peek(driver, fises + D2H + 12, 1), 3);
+    assert_int_equal(ram_peek(driver, fises + PIO_SETUP + 1, 1) & 0x20, 0);
+    if (dma) {
+        assert_int_equal(port_get(driver, CDROM, P_IS), 1);
+        assert_int_equal(ram_peek(driver, fises + PIO_SETUP, 1), 0);
+    }
+}
+
+/* Data for the drive, by PIO and by DMA, whichever way the header says. */
+static void modes_are_selected(void **state)
+{
+    static const uint8_t six[12] = {[4] = 0x01, 6}, ten[16] = {[8] = 0x01, 6};
+    const uint8_t *const packets[] = {PACKET(0x15, 0x10, 0, 0, sizeof six), PACKET(0x55, 0x10, [8] = sizeof ten)};
+    struct ahci_driver *driver = start(MEDIUM_BYTES);
+    uint8_t *data = ram(driver, M_DATA, 16);
+
+    (void)state;
+    for (unsigned n = 0; n < 8; n++) {
+        bool is_ten = n & 1, dma = n & 2;
+        unsigned bytes = is_ten ? sizeof ten : sizeof six;
+        const struct ata ata = {.packet = packets[n & 1], .feature = dma, .write = n & 4};
+
+        memset(ram(driver, M_FIS(CDROM), 256), 0, 256);
+        memcpy(data, is_ten ? ten : six, bytes);
+        assert_int_equal(ata_run(driver, CDROM, &ata, bytes), GOOD);
+        ended_with_data_taken(driver, dma, bytes);
+        /* What was sent is looked at. */
+        data[is_ten ? 8 : 4] = 0x3E;
+        assert_int_equal(ata_run(driver, CDROM, &ata, bytes), CHECK(5));
+        assert_int_equal(packet_sense(driver), 0x52600);
+    }
+    ahci_driver_destroy(driver);
+}
+
 static unsigned event(struct ahci_driver *driver)
 {
     assert_int_equal(packet_run(driver, PACKET(0x4A, 1, 0, 0, 0x10, 0, 0, 0, 8), 8), GOOD);
@@ -340,6 +393,7 @@ int main(void)
         cmocka_unit_test(an_empty_drive),
         cmocka_unit_test(profiles),
         cmocka_unit_test(what_windows_asks),
+        cmocka_unit_test(modes_are_selected),
         cmocka_unit_test(another_medium),
         cmocka_unit_test(a_locked_medium_stays),
         cmocka_unit_test(the_tray),

@@ -192,6 +192,129 @@ static void class_requests_are_answered(void **state)
     driver_destroy(driver);
 }
 
+/* A report descriptor, walked as a driver does: what is known when an input item comes (HID 1.11, 6.2.2). */
+struct hid_walk {
+    unsigned page, size, count, usage_count, depth, bits;
+    uint32_t usages[16];
+    int32_t logical_minimum, logical_maximum;
+};
+
+enum { AXIS_X = 0x10030, AXIS_Y, WHEEL = 0x10038, BUTTON_1 = 0x90001, CONSTANT = 1, VARIABLE = 2, RELATIVE = 4 };
+
+/* What the walk has found of the fields that matter. */
+struct pointer_fields {
+    unsigned buttons, axes, wheels;
+};
+
+static void add_usage(struct hid_walk *walk, uint32_t usage)
+{
+    assert_true(walk->usage_count < ARRAY_SIZE(walk->usages));
+    walk->usages[walk->usage_count++] = walk->page << 16 | usage;
+}
+
+static void look_at_field(const struct hid_walk *walk, uint32_t usage, uint32_t flags, struct pointer_fields *found)
+{
+    assert_true(flags & VARIABLE);
+    if (usage == AXIS_X || usage == AXIS_Y) {
+        found->axes |= usage == AXIS_X ? 1 : 2;
+        assert_int_equal(flags & RELATIVE, 0);
+        assert_int_equal(walk->logical_minimum, 0);
+        assert_int_equal(walk->logical_maximum, 32767);
+        assert_int_equal(walk->size, 16);
+    } else if (usage == WHEEL) {
+        found->wheels++;
+        assert_int_equal(flags & RELATIVE, RELATIVE);
+        assert_int_equal(walk->logical_minimum, -127);
+        assert_int_equal(walk->logical_maximum, 127);
+        assert_int_equal(walk->size, 8);
+    } else if (usage >> 16 == 9) {
+        assert_int_equal(usage, BUTTON_1 + found->buttons++);
+        assert_int_equal(flags & RELATIVE, 0);
+        assert_int_equal(walk->logical_maximum, 1);
+        assert_int_equal(walk->size, 1);
+    }
+}
+
+static void look_at_input(struct hid_walk *walk, uint32_t flags, struct pointer_fields *found)
+{
+    for (unsigned n = 0; !(flags & CONSTANT) && n < walk->count; n++) {
+        assert_true(n < walk->usage_count);
+        look_at_field(walk, walk->usages[n], flags, found);
+    }
+    walk->bits += walk->size * walk->count;
+    walk->usage_count = 0;
+}
+
+/* One item: its tag and type, and its data, with and without a sign. */
+static void take_item(struct hid_walk *walk, unsigned tag, uint32_t data, int32_t value, struct pointer_fields *found)
+{
+    switch (tag) {
+    case 0x04: /* global: usage page, logical minimum and maximum, report size and count */
+        walk->page = data;
+        break;
+    case 0x14:
+        walk->logical_minimum = value;
+        break;
+    case 0x24:
+        walk->logical_maximum = value;
+        break;
+    case 0x74:
+        walk->size = data;
+        break;
+    case 0x94:
+        walk->count = data;
+        break;
+    case 0x08: /* local: usage, usage minimum and maximum */
+    case 0x18:
+        add_usage(walk, data);
+        break;
+    case 0x28:
+        while ((walk->usages[walk->usage_count - 1] & 0xFFFF) < data)
+            add_usage(walk, (walk->usages[walk->usage_count - 1] & 0xFFFF) + 1);
+        break;
+    case 0x80: /* main: input, collection and its end */
+        look_at_input(walk, data, found);
+        break;
+    case 0xA0:
+        walk->depth++;
+        walk->usage_count = 0;
+        break;
+    case 0xC0:
+        assert_true(walk->depth-- > 0);
+        break;
+    default:
+        assert_true(tag == 0x34 || tag == 0x44); /* physical range */
+    }
+}
+
+static void the_tablet_describes_an_absolute_pointer(void **state)
+{
+    struct driver *driver = start();
+    unsigned slot = driver_enumerate(driver, TABLET_PORT), length;
+    struct pointer_fields found = {0};
+    struct hid_walk walk = {0};
+
+    (void)state;
+    assert_int_equal(TRB_CODE(driver_control(driver, slot, 0x81, 6, 0x2100, 0, 9)), 1);
+    length = (unsigned)driver_peek(driver, M_DATA + 7, 2);
+    assert_int_equal(TRB_CODE(driver_control(driver, slot, 0x81, 6, 0x2200, 0, (uint16_t)length)), 1);
+    for (unsigned at = 0; at < length;) {
+        unsigned head = (unsigned)driver_peek(driver, M_DATA + at, 1), size = (head & 3) == 3 ? 4 : head & 3;
+        uint32_t data = size ? (uint32_t)driver_peek(driver, M_DATA + at + 1, size) : 0;
+        int32_t value = size == 1 ? (int8_t)data : size == 2 ? (int16_t)data : (int32_t)data;
+
+        take_item(&walk, head & 0xFC, data, value, &found);
+        at += 1 + size;
+        assert_true(at <= length);
+    }
+    assert_int_equal(walk.depth, 0);
+    assert_int_equal(found.axes, 3);
+    assert_in_range(found.buttons, 3, 5);
+    assert_int_equal(found.wheels, 1);
+    assert_int_equal(walk.bits, 7 * 8); /* what a report has */
+    driver_destroy(driver);
+}
+
 /* How long ten keys take, from the first to the last, when the guest asks for all of them at once. */
 static int64_t duration_of_keys(struct driver *driver, unsigned slot)
 {
@@ -373,6 +496,7 @@ int main(void)
         cmocka_unit_test(every_key_is_reported_once_down_and_once_up),
         cmocka_unit_test(more_keys_than_a_report_holds),
         cmocka_unit_test(class_requests_are_answered),
+        cmocka_unit_test(the_tablet_describes_an_absolute_pointer),
         cmocka_unit_test(the_boot_protocol_has_a_slower_pace),
         cmocka_unit_test(the_fall_back_has_what_nobody_polls_for),
         cmocka_unit_test(ten_thousand_pointer_events_arrive_in_order),

@@ -1,5 +1,5 @@
 /* A device that takes its time, as storage and pass-through do: transfers that stay pending, end on another thread, are
- * taken back; buffers of many TRBs; what a device has to bring, and no more. */
+ * taken back; buffers of many TRBs; what a device has to bring, and no more; the USB 3 port that it is in. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -75,7 +75,23 @@ static void device_destroy(struct usb_device *device)
 static const struct usb_device_ops ops = {device_reset,  device_control, device_data,
                                           device_cancel, device_stopped, device_destroy};
 
-/* The device, addressed, with a bulk endpoint each way. */
+/* The device, addressed, with a bulk endpoint each way; the slot. */
+static unsigned configure(struct driver *driver)
+{
+    unsigned slot;
+
+    assert_int_equal(driver_get(driver, R_PORTSC(PORT), 4) & 0x3FE3, 0x1203); /* a USB 3 link trains by itself */
+    slot = driver_enumerate(driver, PORT);
+    for (unsigned index = BULK_OUT; index <= BULK_IN; index++) {
+        ring_init(driver, &driver->rings[slot][index], M_RING(slot, index));
+        driver_input_endpoint(driver, slot, index, index == BULK_OUT ? 2 : 6, 1024);
+    }
+    driver_poke(driver, M_INPUT + 4, 4, 1U | 1U << BULK_OUT | 1U << BULK_IN);
+    assert_int_equal(TRB_CODE(driver_command(driver, M_INPUT, TYPE(T_CONFIGURE) | slot << 24)), 1);
+    assert_int_equal(driver_peek(driver, M_DEVICE(slot), 4) >> 27, BULK_IN);
+    return slot;
+}
+
 static struct driver *start(struct slow_device **result, unsigned *slot)
 {
     struct driver *driver = driver_create();
@@ -86,15 +102,7 @@ static struct driver *start(struct slow_device **result, unsigned *slot)
     assert_int_equal(usb_device_add(driver->xhci, &device->usb), 0);
     driver_start(driver, 1024, 1);
     driver_settle(driver);
-    assert_int_equal(driver_get(driver, R_PORTSC(PORT), 4) & 0x3FE3, 0x1203); /* a USB 3 link trains by itself */
-    *slot = driver_enumerate(driver, PORT);
-    for (unsigned index = BULK_OUT; index <= BULK_IN; index++) {
-        ring_init(driver, &driver->rings[*slot][index], M_RING(*slot, index));
-        driver_input_endpoint(driver, *slot, index, index == BULK_OUT ? 2 : 6, 1024);
-    }
-    driver_poke(driver, M_INPUT + 4, 4, 1U | 1U << BULK_OUT | 1U << BULK_IN);
-    assert_int_equal(TRB_CODE(driver_command(driver, M_INPUT, TYPE(T_CONFIGURE) | *slot << 24)), 1);
-    assert_int_equal(driver_peek(driver, M_DEVICE(*slot), 4) >> 27, BULK_IN);
+    *slot = configure(driver);
     *result = device;
     return driver;
 }
@@ -220,6 +228,75 @@ static void what_is_pending_is_taken_back(void **state)
     }
 }
 
+/* The loop has not looked at the empty port yet when the guest resets the controller: nothing is told of the time
+ * before. */
+static void a_reset_right_after_unplugging(void **state)
+{
+    struct slow_device *device;
+    unsigned slot;
+    struct driver *driver = start(&device, &slot);
+    struct error error = {""};
+    struct guest_trb event;
+
+    (void)state;
+    add_pages(driver, slot, BULK_OUT, 3);
+    assert_non_null(device->held[0]);
+    assert_int_equal(xhci_unplug(driver->xhci, "slow", &error), 0);
+    driver_start(driver, 1024, 1);
+    assert_null(device->held[0]);
+    assert_int_equal(device->cancelled, 1);
+    driver_settle(driver);
+    while (driver_event(driver, 0, &event)) { /* the other ports have devices */
+        assert_int_equal(TRB_TYPE(event), T_PORT_EVENT);
+        assert_int_not_equal(event.parameter, (uint64_t)PORT << 24);
+    }
+    assert_int_equal(driver_get(driver, R_PORTSC(PORT), 4), 0x2A0);
+    assert_int_equal(xhci_plug(driver->xhci, "slow", &error), 0);
+    driver_settle(driver);
+    assert_true(driver_event(driver, 0, &event));
+    assert_int_equal(TRB_TYPE(event), T_PORT_EVENT);
+    assert_int_equal(event.parameter, (uint64_t)PORT << 24);
+    assert_false(driver_event(driver, 0, &event));
+    slot = configure(driver);
+    add_pages(driver, slot, BULK_OUT, 3);
+    assert_non_null(device->held[0]);
+    driver_destroy(driver);
+}
+
+/* As after a hot reset, and a change bit of its own; a USB 2 port has none of it (xHCI 4.19.5.1). */
+static void a_usb3_port_is_reset_warm(void **state)
+{
+    struct slow_device *device;
+    unsigned slot, resets;
+    struct driver *driver = start(&device, &slot);
+    struct guest_trb event;
+    uint64_t keyboard = driver_get(driver, R_PORTSC(1), 4);
+
+    (void)state;
+    resets = device->resets;
+    assert_int_equal(driver_get(driver, R_PORTSC(PORT), 4), 0x1203);
+    driver_put(driver, R_PORTSC(PORT), 4, 0x80000200);
+    assert_int_equal(driver_get(driver, R_PORTSC(PORT), 4), 0x281203); /* PRC, WRC; enabled, in U0 */
+    assert_int_equal(device->resets, resets + 1);
+    driver_settle(driver);
+    assert_true(driver_event(driver, 0, &event));
+    assert_int_equal(TRB_TYPE(event), T_PORT_EVENT);
+    assert_int_equal(event.parameter, (uint64_t)PORT << 24);
+    driver_put(driver, R_PORTSC(PORT), 4, 0x80200);
+    assert_int_equal(driver_get(driver, R_PORTSC(PORT), 4), 0x201203);
+    driver_put(driver, R_PORTSC(PORT), 4, 0x200200);
+    assert_int_equal(driver_get(driver, R_PORTSC(PORT), 4), 0x1203);
+    driver_put(driver, R_PORTSC(PORT), 4, 0x210);
+    assert_int_equal(driver_get(driver, R_PORTSC(PORT), 4), 0x201203);
+    driver_settle(driver);
+    assert_true(driver_event(driver, 0, &event));
+    driver_put(driver, R_PORTSC(1), 4, 0x80000200);
+    assert_int_equal(driver_get(driver, R_PORTSC(1), 4), keyboard);
+    driver_settle(driver);
+    assert_false(driver_event(driver, 0, &event));
+    driver_destroy(driver);
+}
+
 /* It had ended when the guest stopped the endpoint: that is told, and not that it was stopped. */
 static void what_has_ended_is_told_before_the_stop(void **state)
 {
@@ -303,6 +380,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_pages_go_out_and_come_back),        cmocka_unit_test(what_is_pending_is_taken_back),
+        cmocka_unit_test(a_reset_right_after_unplugging),         cmocka_unit_test(a_usb3_port_is_reset_warm),
         cmocka_unit_test(what_has_ended_is_told_before_the_stop), cmocka_unit_test(a_stall_halts_until_it_is_cleared),
         cmocka_unit_test(ports_are_given_by_speed_and_run_out),
     };

@@ -43,6 +43,9 @@ static void a_disk_is_found(void **state)
     (void)state;
     assert_int_equal(TRB_CODE(driver_control(driver, stick->slot, 0xA1, 0xFE, 0, 0, 1)), 1); /* one unit */
     assert_int_equal(driver_peek(driver, M_DATA, 1), 0);
+    assert_int_equal(TRB_CODE(driver_control(driver, stick->slot, 0x80, 6, 0x0200, 0, 32)), 1);
+    assert_int_equal(driver_peek(driver, M_DATA + 9, 2), 0x0409);    /* the interface descriptor */
+    assert_int_equal(driver_peek(driver, M_DATA + 14, 4), 0x500608); /* mass storage, SCSI, bulk-only */
     STICK_COMMAND(stick, true, 36, 0x12, 0, 0, 0, 36, 0);
     assert_int_equal(stick_move(stick, IN, M_BUFFER, 36, &left), CODE_SUCCESS);
     assert_int_equal(stick_status(stick, &residue), 0);
@@ -174,6 +177,51 @@ static void malformed_commands(void **state)
     assert_int_equal(stick_status(stick, &residue), 0);
 }
 
+/* Transfers of nothing, in every phase: they end, and take nothing with them (lessons 4.5, row 25). */
+static void empty_transfers(void **state)
+{
+    uint8_t written[1024];
+    unsigned residue;
+    uint64_t early;
+
+    (void)state;
+    stick_become_ready(stick);
+    memset(written, 0xA5, sizeof written);
+    driver_write(driver, M_BUFFER, written, sizeof written);
+    STICK_COMMAND(stick, false, 1024, 0x2A, 0, 0, 0, 0, 1, 0, 0, 2, 0);
+    for (unsigned at = 0; at < 1024; at += 512) {
+        assert_int_equal(stick_move(stick, OUT, M_BUFFER, 0, NULL), CODE_SUCCESS);
+        assert_int_equal(stick_move(stick, OUT, M_BUFFER + at, 512, NULL), CODE_SUCCESS);
+    }
+    assert_int_equal(stick_move(stick, IN, M_STATUS, 0, NULL), CODE_SUCCESS);
+    assert_int_equal(stick_status(stick, &residue), 0);
+    assert_int_equal(residue, 0);
+    assert_int_equal(block_pread(stick->block, stick->content, sizeof written, 512), 0);
+    assert_memory_equal(stick->content, written, sizeof written);
+    memset(memory_at(driver->fake->board.memory, M_BUFFER, 1024), 0, 1024);
+    STICK_COMMAND(stick, true, 1024, 0x28, 0, 0, 0, 0, 1, 0, 0, 2, 0);
+    for (unsigned at = 0; at < 1024; at += 512) {
+        assert_int_equal(stick_move(stick, IN, M_BUFFER, 0, NULL), CODE_SUCCESS);
+        assert_int_equal(stick_move(stick, IN, M_BUFFER + at, 512, NULL), CODE_SUCCESS);
+    }
+    assert_memory_equal(memory_at(driver->fake->board.memory, M_BUFFER, 1024), written, sizeof written);
+    assert_int_equal(stick_status(stick, &residue), 0);
+    /* Asked for before there is a command: it waits for one, and leaves the status to who wants it. */
+    early = stick_begin(stick, IN, M_STATUS, 0);
+    STICK_COMMAND(stick, false, 0, 0x00, 0, 0, 0, 0, 0);
+    assert_int_equal(stick_end(stick, early, NULL), CODE_SUCCESS);
+    assert_int_equal(stick_status(stick, &residue), 0);
+    /* No command block is empty, and none comes while a status is owed. */
+    STICK_COMMAND(stick, false, 0, 0x00, 0, 0, 0, 0, 0);
+    assert_int_equal(stick_move(stick, OUT, M_COMMAND, 0, NULL), CODE_STALL);
+    stick_clear_halt(stick, OUT);
+    assert_int_equal(stick_status(stick, &residue), 0);
+    assert_int_equal(stick_move(stick, OUT, M_COMMAND, 0, NULL), CODE_STALL);
+    assert_int_equal(TRB_CODE(driver_control(driver, stick->slot, 0x21, 0xFF, 0, 0, 0)), 1);
+    stick_clear_halt(stick, OUT);
+    stick_become_ready(stick);
+}
+
 /* At every phase; a write that was on its way may have happened, and nothing else. */
 static void resets_in_between(void **state)
 {
@@ -199,6 +247,50 @@ static void resets_in_between(void **state)
     assert_int_equal(xhci_plug(driver->xhci, "stick", &error), 0);
     driver_settle(driver);
     assert_true(xhci_plugged(driver->xhci, "stick"));
+}
+
+static void device_is(unsigned port, uint8_t product, const char *serial)
+{
+    const uint8_t expected[18] = {18, 1, 0, 2, 0, 0, 0, 64, 0x09, 0x12, product, 0, 0, 1, 1, 2, 3, 1};
+    unsigned slot = driver_enumerate(driver, port);
+
+    assert_int_equal(TRB_CODE(driver_control(driver, slot, 0x80, 6, 0x0100, 0, 18)), 1);
+    assert_memory_equal(memory_at(driver->fake->board.memory, M_DATA, 18), expected, 18);
+    assert_int_equal(TRB_CODE(driver_control(driver, slot, 0x80, 6, 0x0303, 0x0409, 255)), 1);
+    assert_int_equal(driver_peek(driver, M_DATA, 2), 0x0300 | (2 + 2 * strlen(serial)));
+    for (unsigned n = 0; serial[n]; n++)
+        assert_int_equal(driver_peek(driver, M_DATA + 2 + 2 * n, 2), serial[n]);
+}
+
+static void devices_are_who_they_are(void)
+{
+    device_is(1, 0x01, "casement-keyboard");
+    device_is(2, 0x02, "casement-tablet");
+    device_is(STICK_PORT, 0x03, "S-1");
+}
+
+/* Windows remembers devices by vendor, product and serial number, whatever happens to them and to the machine. */
+static void identities_stay(void **state)
+{
+    static const char *const names[] = {"keyboard", "tablet", "stick"};
+    struct error error = {""};
+
+    (void)state;
+    driver_start(driver, 256, 1);
+    devices_are_who_they_are();
+    driver_start(driver, 256, 1);
+    devices_are_who_they_are();
+    board_reset(&driver->fake->board);
+    driver_start(driver, 256, 1);
+    devices_are_who_they_are();
+    for (unsigned n = 0; n < ARRAY_SIZE(names); n++) {
+        assert_int_equal(xhci_unplug(driver->xhci, names[n], &error), 0);
+        driver_settle(driver);
+        assert_int_equal(xhci_plug(driver->xhci, names[n], &error), 0);
+        driver_settle(driver);
+        assert_int_equal(TRB_CODE(driver_command(driver, 0, TYPE(T_DISABLE_SLOT) | (n + 1) << 24)), 1);
+    }
+    devices_are_who_they_are();
 }
 
 static void a_disc_is_read_only(void **state)
@@ -227,6 +319,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(data_both_ways, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_does_not_match, set_up, tear_down),
         cmocka_unit_test_setup_teardown(malformed_commands, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(empty_transfers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(identities_stay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(resets_in_between, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_disc_is_read_only, set_up_cdrom, tear_down),
     };

@@ -1,6 +1,6 @@
 /*
- * A hostile driver on the xHCI controller (lessons 4.5: rows 17, 18, 19, 21 and 22): whatever it does, the controller
- * comes to rest, and serves an honest driver after its reset.
+ * A hostile driver on the xHCI controller (lessons 4.5: rows 8, 17, 18, 19, 21 and 22): whatever it does, the
+ * controller comes to rest, and serves an honest driver after its reset.
  */
 #include <linux/input-event-codes.h>
 #include <stdlib.h>
@@ -334,6 +334,44 @@ static void buffers_outside_memory(void **state)
     driver_destroy(driver);
 }
 
+/* Row 8: an event for an interrupter that there is not is told as an error of the TRB, by the first one. */
+static void interrupters_that_are_not(void **state)
+{
+    static const uint32_t targets[] = {8, 9, 0x1FF, 0x200, 0x3FF};
+    struct driver *driver = driver_create();
+    struct guest_trb event;
+    unsigned slot;
+
+    (void)state;
+    driver_start(driver, 256, 8);
+    slot = driver_enumerate(driver, 1);
+    for (unsigned n = 0; n < 2 * ARRAY_SIZE(targets); n++) {
+        unsigned index = n % 2 ? 3 : 1;
+        struct guest_ring *ring = &driver->rings[slot][index];
+        uint32_t type = index == 1 ? TYPE(T_NO_OP) : TYPE(T_NORMAL);
+        uint64_t at;
+
+        ring_init(driver, ring, M_RING(slot, index));
+        set_ring(driver, slot, index, M_RING(slot, index));
+        at = ring_add(driver, ring, M_DATA, targets[n / 2] << 22, type | C_INTERRUPT);
+        event = ring_outcome(driver, slot, index);
+        assert_int_equal(TRB_CODE(event), 5);
+        assert_int_equal(event.parameter, at);
+        assert_int_equal(event.control >> 16, slot << 8 | index);
+        assert_int_equal(endpoint_state(driver, slot, index), 4);
+    }
+    /* The last that there is. */
+    ring_init(driver, &driver->rings[slot][1], M_RING(slot, 1));
+    set_ring(driver, slot, 1, M_RING(slot, 1));
+    ring_add(driver, &driver->rings[slot][1], 0, 7U << 22, TYPE(T_NO_OP) | C_INTERRUPT);
+    driver_ring(driver, slot, 1);
+    driver_settle(driver);
+    assert_true(driver_event(driver, 7, &event));
+    assert_int_equal(TRB_CODE(event), 1);
+    serves(driver);
+    driver_destroy(driver);
+}
+
 /* Every request with every direction and length that a setup packet can hold, on both devices. */
 static void requests_without_sense(void **state)
 {
@@ -544,6 +582,7 @@ int main(void)
         cmocka_unit_test(endpoints_that_the_device_has_not),
         cmocka_unit_test(transfer_rings_outside_memory),
         cmocka_unit_test(buffers_outside_memory),
+        cmocka_unit_test(interrupters_that_are_not),
         cmocka_unit_test(requests_without_sense),
         cmocka_unit_test(rings_that_loop),
         cmocka_unit_test(command_rings_outside_memory),
