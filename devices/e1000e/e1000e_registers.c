@@ -171,32 +171,44 @@ static void registers_write(void *device, uint64_t offset, unsigned size, uint64
 
 const struct bus_ops e1000e_registers_ops = {registers_read, registers_write};
 
-/* IOADDR and IODATA (10.1.2). */
+/* IOADDR and IODATA (10.1.2): reads of any size give their part, and only a whole word is written. */
+static uint32_t io_read_word(void *device, unsigned offset)
+{
+    struct e1000e *card = device;
+
+    if (offset == IO_ADDRESS)
+        return card->state.io_address;
+    return offset == IO_DATA ? read_register(card, card->state.io_address & ~3U) : 0;
+}
+
+static void io_write_word(void *device, unsigned offset, uint32_t value)
+{
+    struct e1000e *card = device;
+
+    if (offset == IO_ADDRESS)
+        card->state.io_address = value & (BAR_SIZE - 1);
+    else if (offset == IO_DATA)
+        write_register(card, card->state.io_address & ~3U, value);
+}
+
 static uint64_t io_read(void *device, uint64_t offset, unsigned size)
 {
     struct e1000e *card = device;
-    uint32_t address;
+    uint64_t value;
 
     pthread_mutex_lock(&card->lock);
-    address = card->state.io_address;
+    value = bus_read_words(io_read_word, card, offset, size);
     pthread_mutex_unlock(&card->lock);
-    if (offset == IO_ADDRESS)
-        return address & all_ones(size);
-    return offset == IO_DATA ? registers_read(card, address & ~3U, size) : 0;
+    return value;
 }
 
 static void io_write(void *device, uint64_t offset, unsigned size, uint64_t value)
 {
     struct e1000e *card = device;
-    uint32_t address;
 
     pthread_mutex_lock(&card->lock);
-    if (offset == IO_ADDRESS)
-        card->state.io_address = (uint32_t)value & (BAR_SIZE - 1);
-    address = card->state.io_address;
+    bus_write_words(io_write_word, card, offset, size, value);
     pthread_mutex_unlock(&card->lock);
-    if (offset == IO_DATA)
-        registers_write(card, address & ~3U, size, value);
 }
 
 const struct bus_ops e1000e_io_ops = {io_read, io_write};

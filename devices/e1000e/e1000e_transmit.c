@@ -180,13 +180,13 @@ static uint32_t take(struct e1000e *card, unsigned queue, const struct e1000e_ri
     return CAUSE_TXDW | CAUSE_TXQ0 << queue;
 }
 
-/* true: the batch is full, and more waits. */
+/* true: the batch is full, and more waits. Causes of a life that has ended meanwhile are nobody's. */
 static bool run_queue(struct e1000e *card, unsigned queue)
 {
     unsigned registers = TX_QUEUES + queue * QUEUE_STRIDE;
     struct e1000e_ring ring;
     uint32_t causes = 0;
-    unsigned done = 0;
+    unsigned done = 0, life = card->life;
 
     for (; done < BATCH; done++) {
         uint32_t *head = e1000e_register(card, registers + Q_HEAD);
@@ -195,6 +195,8 @@ static bool run_queue(struct e1000e *card, unsigned queue)
             break;
         *head = (ring.head + 1) % ring.size; /* before the lock is given up, or a reset would be undone */
         causes |= take(card, queue, &ring);
+        if (life != card->life)
+            return false; /* who has started the card anew has rung for what it has */
     }
     if (done && done < BATCH)
         causes |= CAUSE_TXQE;

@@ -100,6 +100,26 @@ static void e820_says_where_ram_is(void **state)
     fake_destroy(fake);
 }
 
+/* A machine without a bootable disk would sit in each of them for a minute; firmware takes one letter for an answer. */
+static void firmware_starts_nothing_from_the_network(void **state)
+{
+    static const char *const names[] = {"opt/org.tianocore/IPv4PXESupport", "opt/org.tianocore/IPv6PXESupport"};
+    struct fw_cfg *fw_cfg;
+    struct fake *fake = make(&fw_cfg);
+
+    (void)state;
+    for (size_t n = 0; n < ARRAY_SIZE(names); n++) {
+        size_t size = 0;
+        uint8_t *answer = fw_file(fake, names[n], &size);
+
+        assert_non_null(answer);
+        assert_int_equal(size, 1);
+        assert_int_equal(answer[0], 'n');
+        free(answer);
+    }
+    fake_destroy(fake);
+}
+
 static void the_directory_is_sorted_and_complete(void **state)
 {
     static const char *const names[] = {"etc/zebra", "etc/apple", "opt/middle", "etc/e"};
@@ -394,6 +414,7 @@ int main(void)
         cmocka_unit_test(firmware_finds_signature_and_features),
         cmocka_unit_test(keys_describe_the_machine),
         cmocka_unit_test(e820_says_where_ram_is),
+        cmocka_unit_test(firmware_starts_nothing_from_the_network),
         cmocka_unit_test(the_directory_is_sorted_and_complete),
         cmocka_unit_test(names_and_numbers_have_limits),
         cmocka_unit_test(past_the_end_there_are_zeros),

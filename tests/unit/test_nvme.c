@@ -495,51 +495,6 @@ static void identifiers_follow_the_serial_number(void **state)
     assert_memory_not_equal(one + 8, other + 8, 8);
 }
 
-static void log_pages_are_there(void **state)
-{
-    struct host *host = host_create(NULL);
-    struct host_command wrong = host_transfer(N_READ, HOST_IMAGE / 512, 1, M_DATA, 0);
-
-    (void)state;
-    host_start(host, 16, true);
-    host_io_queues(host, 1, 16);
-    assert_int_equal(host_log(host, 0, 1024, 0, false), 0);
-    for (unsigned page = 0; page < 256; page++)
-        assert_int_equal(host_peek(host, M_DATA + page * 4, 4), page <= 5);
-    assert_int_equal(host_status(host, 1, &wrong), E_RANGE);
-    assert_int_equal(host_log(host, 1, 64, 0, false), 0);
-    assert_int_equal(host_peek(host, M_DATA, 8), 1);
-    assert_int_equal(host_peek(host, M_DATA + 8, 2), 1);
-    assert_int_equal(host_peek(host, M_DATA + 12, 2), (0x4000 | E_RANGE) << 1);
-    assert_int_equal(host_peek(host, M_DATA + 16, 8), HOST_IMAGE / 512);
-    wrong = host_transfer(N_READ, 0, 8, M_DATA, 0);
-    assert_int_equal(host_status(host, 1, &wrong), 0);
-    assert_int_equal(host_log(host, 2, 512, 0, false), 0);
-    assert_int_equal(host_peek(host, M_DATA + 1, 2), 313);
-    assert_int_equal(host_peek(host, M_DATA + 3, 2), 0x0A64);
-    assert_int_equal(host_peek(host, M_DATA + 32, 8), 1); /* begun thousands of 512 bytes */
-    assert_int_equal(host_peek(host, M_DATA + 64, 8), 1);
-    assert_int_equal(host_peek(host, M_DATA + 176, 8), 1);
-    assert_int_equal(host_log(host, 3, 512, 0, false), 0);
-    assert_int_equal(host_peek(host, M_DATA, 1), 1);
-    assert_int_not_equal(host_peek(host, M_DATA + 8, 1), 0);
-    assert_int_equal(host_log(host, 5, 4096, 0, false), 0);
-    assert_int_equal(host_peek(host, M_DATA + A_IDENTIFY * 4, 4), 1);
-    assert_int_equal(host_peek(host, M_DATA + 1024 + N_WRITE * 4, 4), 3);
-    assert_int_equal(host_peek(host, M_DATA + 1024 + N_COMPARE * 4, 4), 0);
-    assert_int_equal(host_log(host, 0xC1, 512, 0, false), E_LOG_PAGE);
-    /* In parts: an offset inside, behind, and crooked; a buffer that is larger than the page. */
-    assert_int_equal(host_log(host, 2, 4, 32, false), 0);
-    assert_int_equal(host_peek(host, M_DATA, 4), 1);
-    assert_int_equal(host_log(host, 2, 4, 512, false), E_FIELD);
-    assert_int_equal(host_log(host, 2, 4, UINT64_C(1) << 40, false), E_FIELD);
-    assert_int_equal(host_log(host, 2, 4, 2, false), E_FIELD);
-    host_poke(host, M_DATA + 512, 8, 0x5555);
-    assert_int_equal(host_log(host, 2, 8192, 0, false), 0);
-    assert_int_equal(host_peek(host, M_DATA + 512, 8), 0x5555);
-    host_destroy(host);
-}
-
 static void format_firmware_and_the_rest_are_refused(void **state)
 {
     static const uint8_t refused[] = {
@@ -643,7 +598,6 @@ int main(void)
         cmocka_unit_test(number_of_queues_is_what_was_asked_for_or_ours),
         cmocka_unit_test(identify_says_what_windows_wants),
         cmocka_unit_test(identifiers_follow_the_serial_number),
-        cmocka_unit_test(log_pages_are_there),
         cmocka_unit_test(who_drives_it),
         cmocka_unit_test(format_firmware_and_the_rest_are_refused),
         cmocka_unit_test(a_batch_has_one_interrupt_for_each_queue),

@@ -35,6 +35,7 @@ static void admin_queues_that_are_none_are_fatal(void **state)
         {0x000F000F, CC_ON, M_ASQ, UINT64_MAX - 4095},
         {0x000F000F, CC_ON, NVME_BAR, M_ACQ},
         {0x00000000, CC_ON, M_ASQ, M_ACQ}, /* one entry */
+        {0x00000000, CC_ON, 0, 0},         /* nothing was set up */
         {0x000F0000, CC_ON, M_ASQ, M_ACQ},
         {0x000F000F, CC_ON | 1U << 7, M_ASQ, M_ACQ},  /* pages of 8 KiB */
         {0x000F000F, CC_ON | 7U << 4, M_ASQ, M_ACQ},  /* command set */
@@ -80,6 +81,8 @@ static void queues_that_are_none_are_refused(void **state)
         {A_CREATE_CQ, 3, 16, 3, 0, E_PRP_OFFSET, M_CQ(3) + 64},
         {A_CREATE_CQ, 3, 1024, 3, 0, E_FIELD, RAM - 0x3000},
         {A_CREATE_CQ, 3, 16, 3, 0, E_FIELD, UINT64_MAX - 4095},
+        {A_CREATE_CQ, 3, 16, 3, 0, E_FIELD, RAM},
+        {A_CREATE_CQ, 3, 16, 3, 0, E_FIELD, NVME_BAR},
         {A_CREATE_SQ, 3, 16, 1, 0, E_CQ, 0},
         {A_CREATE_SQ, 3, 16, 1, 4, E_CQ, 0}, /* none yet */
         {A_CREATE_SQ, 3, 16, 1, 65, E_CQ, 0},
@@ -89,7 +92,11 @@ static void queues_that_are_none_are_refused(void **state)
         {A_CREATE_SQ, 5, 16, 1, 1, E_QUEUE_ID, 0},
         {A_CREATE_SQ, 3, 1, 1, 1, E_QUEUE_SIZE, 0},
         {A_CREATE_SQ, 3, 16, 0, 1, E_FIELD, 0},
+        {A_CREATE_SQ, 3, 16, 1, 1, E_PRP_OFFSET, M_SQ(3) + 64},
         {A_CREATE_SQ, 3, 1024, 1, 1, E_FIELD, RAM - 0xF000},
+        {A_CREATE_SQ, 3, 16, 1, 1, E_FIELD, UINT64_MAX - 4095},
+        {A_CREATE_SQ, 3, 16, 1, 1, E_FIELD, RAM},
+        {A_CREATE_SQ, 3, 16, 1, 1, E_FIELD, NVME_BAR},
         {A_DELETE_SQ, 0, 1, 0, 0, E_QUEUE_ID, 0},
         {A_DELETE_SQ, 3, 1, 0, 0, E_QUEUE_ID, 0},
         {A_DELETE_SQ, 0xFFFF, 1, 0, 0, E_QUEUE_ID, 0},
@@ -119,6 +126,85 @@ static void queues_that_are_none_are_refused(void **state)
     assert_int_equal(host_create_sq(host, 3, 16, 1), E_FIELD);
     host_put(host, R_CC, 4, CC_ON);
     assert_int_equal(host_create_cq(host, 3, 16, 3), 0);
+    host_destroy(host);
+}
+
+/* One Identify through admin queues that lie there, the one in the other if need be. */
+static void check_admin_queues_at(struct host *host, uint64_t asq, uint64_t acq)
+{
+    const struct host_command identify = {.opcode = A_IDENTIFY, .prp1 = M_DATA, .dw10 = 1};
+    uint16_t cid;
+
+    host_start(host, 16, true);
+    host_put(host, R_CC, 4, 0);
+    host_wait_ready(host, false);
+    host_put(host, R_ASQ, 8, asq);
+    host_put(host, R_ACQ, 8, acq);
+    memset(host_memory(host, asq, 16 * 64), 0, 16 * 64);
+    memset(host_memory(host, acq, 16 * 16), 0, 16 * 16);
+    host_put(host, R_CC, 4, CC_ON);
+    host_wait_ready(host, true);
+    assert_int_equal(host_get(host, R_CSTS, 4), 1);
+    cid = host_submit(host, 0, &identify);
+    memmove(host_memory(host, asq, 64), host_memory(host, M_ASQ, 64), 64);
+    memset(host_memory(host, M_DATA, 4096), 0xEE, 4096);
+    host_ring(host, 0);
+    host_settle(host);
+    assert_int_equal(host_peek(host, acq + 12, 2), cid);
+    assert_int_equal(host_peek(host, acq + 14, 2), 1); /* the phase, and no error */
+    assert_int_equal(host_peek(host, M_DATA, 2), 0x1B36);
+    host_put(host, R_HEAD(0), 4, 1);
+}
+
+/* Address 0 is memory like any other: no sign that there is no queue, and no pointer to nowhere (row 28). */
+static void admin_queues_at_address_zero(void **state)
+{
+    struct host *host = host_create(NULL);
+
+    (void)state;
+    check_admin_queues_at(host, 0, M_ACQ);
+    check_admin_queues_at(host, M_ASQ, 0);
+    check_admin_queues_at(host, 0, 0);
+    check_alive(host);
+    host_destroy(host);
+}
+
+static void create_at_zero(struct host *host, uint8_t opcode, unsigned id, uint32_t dw11)
+{
+    const struct host_command create = {.opcode = opcode, .prp1 = 0, .dw10 = 15U << 16 | id, .dw11 = dw11};
+
+    memset(host_memory(host, 0, 0x1000), 0, 0x1000);
+    assert_int_equal(host_status(host, 0, &create), 0);
+}
+
+static void io_queues_at_address_zero(void **state)
+{
+    struct host *host = host_create(NULL);
+    struct host_command read = host_transfer(N_READ, 0, 8, M_DATA, 0);
+    struct host_completion completion;
+
+    (void)state;
+    host_start(host, 16, true);
+    create_at_zero(host, A_CREATE_CQ, 1, 3);
+    assert_int_equal(host_create_sq(host, 1, 16, 1), 0);
+    host_submit(host, 1, &read);
+    host_ring(host, 1);
+    host_settle(host);
+    assert_int_equal(host_peek(host, 10, 2), 1);      /* of submission queue 1 */
+    assert_int_equal(host_peek(host, 14, 2), 1);      /* the phase, and no error */
+    assert_int_equal(host_peek(host, 16 + 14, 2), 0); /* the next one is not there yet */
+    assert_int_equal(host_create_cq(host, 2, 16, 2), 0);
+    create_at_zero(host, A_CREATE_SQ, 2, 2U << 16 | 1);
+    host->sq[2] = (struct host_queue){.size = 16};
+    host_submit(host, 2, &read);
+    memcpy(host_memory(host, 0, 64), host_memory(host, M_SQ(2), 64), 64);
+    memset(host_memory(host, M_DATA, 4096), 0xEE, 4096);
+    host_ring(host, 2);
+    host_settle(host);
+    assert_true(host_completion(host, 2, &completion));
+    assert_int_equal(completion.status, 0);
+    assert_int_equal(host_peek(host, M_DATA, 8), 0);
+    check_alive(host);
     host_destroy(host);
 }
 
@@ -401,6 +487,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(admin_queues_that_are_none_are_fatal),
         cmocka_unit_test(queues_that_are_none_are_refused),
+        cmocka_unit_test(admin_queues_at_address_zero),
+        cmocka_unit_test(io_queues_at_address_zero),
         cmocka_unit_test(every_doorbell_with_wrong_values),
         cmocka_unit_test(a_head_may_not_pass_the_tail),
         cmocka_unit_test(flags_and_namespaces_that_are_not_ours),

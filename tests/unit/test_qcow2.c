@@ -385,6 +385,25 @@ static void a_kill_leaves_what_was_flushed(void **state)
     }
 }
 
+/* lessons 4.5, rows 13 and 14; an image that ends inside a cluster too, where there is room in the file behind the end.
+ */
+static void ranges_are_checked_at_both_ends(void **state)
+{
+    const uint64_t sizes[] = {DISK, DISK - 512, 512 * 3};
+    struct bench bench;
+
+    (void)state;
+    for (unsigned n = 0; n < ARRAY_SIZE(sizes); n++) {
+        make(&bench, (struct image_options){.cluster_bits = 16, .size = sizes[n]});
+        bench_open(&bench);
+        fake_block_check_ends(bench.queue, sizes[n]);
+        assert_int_equal(block_size(bench.block), sizes[n]);
+        bench_close(&bench);
+        assert_clean(bench.path);
+        unlink(bench.path);
+    }
+}
+
 static void no_space_is_an_error_that_ends(void **state)
 {
     struct rlimit before, limit;
@@ -525,6 +544,7 @@ int main(void)
         cmocka_unit_test(discard_frees_and_space_is_used_again),
         cmocka_unit_test(compressed_clusters_are_read_and_replaced),
         cmocka_unit_test(a_kill_leaves_what_was_flushed),
+        cmocka_unit_test(ranges_are_checked_at_both_ends),
         cmocka_unit_test(no_space_is_an_error_that_ends),
         cmocka_unit_test(a_backing_image_is_one_that_the_operator_names),
         cmocka_unit_test(the_format_is_never_guessed),
