@@ -154,9 +154,12 @@ static void the_script_says_all_of_it(void **state)
     (void)state;
     for (size_t t = 0; t < FAKE_TARGETS; t++)
         for (size_t a = 0; a < FAKE_WISHES; a++) {
-            char *script = script_of(&fake_targets[t], &fake_wishes[a]);
+            struct answers wishes;
+            char *script;
 
-            check_script(script, &fake_targets[t], &fake_wishes[a]);
+            fake_answers_wish(&fake_targets[t], a, &wishes);
+            script = script_of(&fake_targets[t], &wishes);
+            check_script(script, &fake_targets[t], &wishes);
             free(script);
         }
 }

@@ -228,6 +228,19 @@ static void an_installation_keeps_its_version(void **unused)
     fake_refused(&error, start("2022", NULL), ENOENT, "the disk is gone", "set-aside");
 }
 
+/* Before anything is made that would have to be undone. */
+static void what_the_edition_does_not_take(void **unused)
+{
+    struct stat info;
+
+    (void)unused;
+    make_medium(iso, FAKE_WIM_XML(FAKE_WIM_IMAGE("1", "9", "EnterpriseEval", "Client",
+                                                 "Windows 11 Enterprise Evaluation", "26100", "1742", "en-US")));
+    fake_refused(&error, start(iso, "--key=VK7JG-NPHTM-C97JM-9MPGT-3V66T"), EINVAL, "--key", "evaluation");
+    assert_int_equal(stat(disk(), &info), -1);
+    assert_int_equal(start(iso, NULL), 0);
+}
+
 static void other_disks_wait(void **unused)
 {
     char option[160], other[96];
@@ -445,6 +458,7 @@ int main(void)
         TEST(goes_on_at_each_step),
         TEST(what_is_there_stays),
         TEST(what_is_taken_over_keeps_its_bus),
+        TEST(what_the_edition_does_not_take),
         TEST(other_disks_wait),
         TEST(a_profile_that_was_not_used),
         TEST(another_profile),

@@ -25,6 +25,10 @@ bool answers_is_keyboard_id(const char *text);
  * NULL: none is known, or the image is an evaluation, which brings its own.
  */
 const char *answers_generic_key(const struct medium_image *image);
+/* The key that Setup gets: the generic one, else the user's, as it was written; NULL: none. */
+const char *answers_setup_key(const struct answers *answers, const struct medium_image *image);
+/* Is it that edition, in any case and whether it is an evaluation or has no desktop? */
+bool answers_is_edition(const struct medium_image *image, const char *edition);
 
 /* The passes, in the order in which they are run. */
 void answers_windows_pe(struct xml *xml, const struct answer_plan *plan);

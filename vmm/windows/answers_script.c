@@ -224,7 +224,7 @@ char *answers_script(const struct answers *answers, const struct medium_image *i
     FILE *out;
     unsigned is;
 
-    if (answers_check(answers, error) < 0)
+    if (answers_check(answers, error) < 0 || answers_check_image(answers, image, error) < 0)
         return NULL;
     out = open_memstream(&text, size);
     if (!out) {

@@ -113,7 +113,7 @@ char *answers_xml(const struct answers *answers, const struct medium_image *imag
     struct answer_plan plan;
     struct xml *xml;
 
-    if (answers_check(answers, error) < 0)
+    if (answers_check(answers, error) < 0 || answers_check_image(answers, image, error) < 0)
         return NULL;
     xml = xml_create();
     if (!xml) {
