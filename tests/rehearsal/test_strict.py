@@ -134,12 +134,12 @@ def test_what_is_wrong_is_refused(pro, case):
 
 
 def test_a_machine_that_windows_11_takes_needs_no_waivers(setting):
-    made = setting("11", ["tpm=1", "secure_boot=1", f"memory={4 << 30}", f"disk_size={64 << 30}"])
-    made.judged(["en-US", "4000", "tpm", "secure-boot", "65536"])
-    assert "BypassSecureBootCheck" in made.judged(["en-US", "4000", "tpm", "65536"], status=1)
-    assert "BypassTPMCheck" in made.judged(["en-US", "4000", "secure-boot", "65536"], status=1)
-    assert "BypassRAMCheck" in made.judged(["en-US", "2048", "tpm", "secure-boot", "65536"], status=1)
-    assert "BypassStorageCheck" in made.judged(["en-US", "4000", "tpm", "secure-boot", "32768"], status=1)
+    made = setting("11", ["tpm=1", "secure_boot=1", f"memory={17 << 28}", f"disk_size={64 << 30}"])
+    made.judged(["en-US", "4096", "tpm", "secure-boot", "65536"])
+    assert "BypassSecureBootCheck" in made.judged(["en-US", "4096", "tpm", "65536"], status=1)
+    assert "BypassTPMCheck" in made.judged(["en-US", "4096", "secure-boot", "65536"], status=1)
+    assert "BypassRAMCheck" in made.judged(["en-US", "4095", "tpm", "secure-boot", "65536"], status=1)
+    assert "BypassStorageCheck" in made.judged(["en-US", "4096", "tpm", "secure-boot", "32768"], status=1)
 
 
 @pytest.mark.parametrize("wishes,machine", [
@@ -148,6 +148,13 @@ def test_a_machine_that_windows_11_takes_needs_no_waivers(setting):
     ([f"memory={4 << 30}", f"disk_size={64 << 30}"], ["en-US", "4000", "65536"])])
 def test_what_a_machine_lacks_is_waived(setting, wishes, machine):
     setting("11", wishes).judged(machine)
+
+
+def test_the_user_of_a_member_is_its_own(setting):
+    made = setting("11", ["domain=example.com", "domain_user=joiner", "domain_password=joins"])
+    made.judged()
+    made.change(made.xml, "<Domain>\\.</Domain>", "")
+    assert "looked for in the domain" in made.judged(status=1)
 
 
 def test_an_evaluation_takes_no_key(setting):

@@ -20,8 +20,8 @@
 #define SHELL "oobeSystem/Microsoft-Windows-Shell-Setup"
 #define DISKS 16
 #define FIRST_WINDOWS_11 22000
-/* What Windows 11 asks of a machine, less what firmware takes. */
-#define WINDOWS_11_MEMORY 3584
+/* What Windows 11 asks of a machine, by what the system in it sees: firmware has taken its part of the memory. */
+#define WINDOWS_11_MEMORY 4096
 #define WINDOWS_11_DISK 61440
 #define PASSWORD_BYTES 512
 
@@ -389,6 +389,17 @@ static size_t decode_password(const struct document *answers, const char *path, 
     return size - 2 * tail;
 }
 
+/* In a domain a name without one is looked for there, and the account is the computer's. */
+static void check_logon_domain(const struct document *answers)
+{
+    const char *domain = text_of(answers, SHELL "/AutoLogon/Domain");
+    bool joins = text_of(answers, "specialize/Microsoft-Windows-UnattendedJoin/Identification/JoinDomain") != NULL;
+
+    if (domain ? !is(domain, ".") : joins)
+        refuse("AutoLogon: the user is looked for in %s, and the account is the computer's",
+               domain ? domain : "the domain that is joined");
+}
+
 static void choose_user(const struct document *answers)
 {
     static const char accounts[] = SHELL "/UserAccounts/LocalAccounts/LocalAccount";
@@ -413,6 +424,8 @@ static void choose_user(const struct document *answers)
     }
     if (automatic && (!found || !text_of(answers, SHELL "/AutoLogon/LogonCount")))
         refuse("AutoLogon: no account of that name and password, or no LogonCount");
+    if (automatic)
+        check_logon_domain(answers);
     if (is(text_of(answers, "specialize/Microsoft-Windows-Shell-Setup/ComputerName"),
            text_of(answers, "%s[1]/Name", accounts)))
         refuse("the user's name is the computer's");

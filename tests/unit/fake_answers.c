@@ -66,7 +66,7 @@ const struct answers fake_wishes[FAKE_WISHES] = {
      .time_zone = "W. Europe Standard Time",
      .has_share = true,
      .has_oem = true,
-     .memory = 4 * GiB,
+     .memory = 4 * GiB + 256 * MiB,
      .disk_size = 64 * GiB - 512,
      .disk = 1},
     {.no_autologon = true,
@@ -79,8 +79,9 @@ const struct answers fake_wishes[FAKE_WISHES] = {
      .has_share = true,
      .tpm = true,
      .secure_boot = true,
-     .memory = 4 * GiB - 1,
+     .memory = 4 * GiB + 256 * MiB - 1,
      .disk_size = 64 * GiB,
+     .nested = true,
      .virtio = true},
 };
 

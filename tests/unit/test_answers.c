@@ -207,7 +207,7 @@ static void check_waived(const struct fake_xml *setup, const struct fake_target 
         {"reg.exe add \"HKLM\\SYSTEM\\Setup\\LabConfig\" /v BypassSecureBootCheck /t REG_DWORD /d 1 /f",
          !wishes->secure_boot},
         {"reg.exe add \"HKLM\\SYSTEM\\Setup\\LabConfig\" /v BypassRAMCheck /t REG_DWORD /d 1 /f",
-         wishes->memory < 4 * GiB},
+         wishes->memory < 4 * GiB + 256 * MiB},
         {"reg.exe add \"HKLM\\SYSTEM\\Setup\\LabConfig\" /v BypassCPUCheck /t REG_DWORD /d 1 /f", true},
         {"reg.exe add \"HKLM\\SYSTEM\\Setup\\LabConfig\" /v BypassStorageCheck /t REG_DWORD /d 1 /f",
          wishes->disk_size < 64 * GiB},
@@ -291,6 +291,7 @@ static void check_deployment(const struct use *use, bool client)
         fake_xml_find(component(use, "specialize", "Microsoft-Windows-Deployment"), "RunSynchronous");
     unsigned load = 0, unload = 0;
 
+    assert_non_null(list);
     for (unsigned n = 0; n < ARRAY_SIZE(of_clients); n++)
         assert_int_equal(runs(list, of_clients[n]), client);
     assert_true(runs(list, "NetworkList\\Signatures\\FirstNetwork\" /v Category /t REG_DWORD /d 1"));
@@ -308,6 +309,17 @@ static void check_deployment(const struct use *use, bool client)
     }
     assert_int_equal(load != 0, client);
     assert_int_equal(unload != 0, client);
+}
+
+/* Hyper-V Server keeps its role only where it can be used. */
+static void check_hyperv(const struct use *use, const struct fake_target *target, const struct fake_xml *list)
+{
+    bool away = !strcmp(target->edition, "ServerHyperCore") && !use->answers.nested;
+
+    assert_int_equal(runs(list, "cmd.exe /d /c \"dism.exe /online /disable-feature /featurename:Microsoft-Hyper-V "
+                                "/norestart & exit 0\""),
+                     away);
+    assert_int_equal(runs(list, "dism.exe"), away);
 }
 
 static void check_specialize(const struct use *use, const struct fake_target *target)
@@ -341,6 +353,8 @@ static void check_specialize(const struct use *use, const struct fake_target *ta
     else
         assert_null(fake_xml_find(shell, "TimeZone"));
     check_deployment(use, target->system != SERVER);
+    check_hyperv(use, target,
+                 fake_xml_find(component(use, "specialize", "Microsoft-Windows-Deployment"), "RunSynchronous"));
 }
 
 static void check_join(const struct use *use)
@@ -436,6 +450,10 @@ static void check_oobe(const struct use *use)
     assert_text(shell, "AutoLogon/Enabled", "true");
     assert_text(shell, "AutoLogon/LogonCount", "65432");
     assert_text(shell, "AutoLogon/Username", user);
+    if (use->answers.domain)
+        assert_text(shell, "AutoLogon/Domain", ".");
+    else
+        assert_null(fake_xml_find(shell, "AutoLogon/Domain"));
     assert_password(shell, "AutoLogon/Password", password);
 }
 
@@ -503,6 +521,20 @@ static void the_longest_password(void **state)
     use_open(&use, &fake_targets[0], &wordings[0], &(struct answers){.password = password});
     assert_password(component(&use, "oobeSystem", "Microsoft-Windows-Shell-Setup"),
                     "UserAccounts/AdministratorPassword", password);
+    use_close(&use);
+}
+
+/* The account is the machine's own, and so is where it is looked for. */
+static void a_member_of_a_domain_logs_on_by_itself(void **state)
+{
+    const struct answers answers = {.domain = "example.com", .domain_user = "joiner", .domain_password = "join<ME>now"};
+    struct use use;
+
+    (void)state;
+    use_open(&use, &fake_targets[FAKE_PROFESSIONAL], &wordings[0], &answers);
+    check_oobe(&use);
+    assert_null(fake_xml_find(component(&use, "specialize", "Microsoft-Windows-UnattendedJoin"),
+                              "Identification/MachineObjectOU"));
     use_close(&use);
 }
 
@@ -613,6 +645,7 @@ int main(void)
         cmocka_unit_test(every_system_gets_every_answer),
         cmocka_unit_test(passwords_are_encoded_as_windows_does),
         cmocka_unit_test(the_longest_password),
+        cmocka_unit_test(a_member_of_a_domain_logs_on_by_itself),
         cmocka_unit_test(what_the_medium_says_of_its_language_is_taken),
         cmocka_unit_test(hostile_texts_survive_or_are_refused),
     };

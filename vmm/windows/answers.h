@@ -52,6 +52,7 @@ struct answers {
     /* What the machine has of what Windows 11 asks for: each check that it would fail is waived. */
     bool tpm, secure_boot;      /* a TPM 2.0; firmware that can check signatures */
     uint64_t memory, disk_size; /* bytes; 0: not known */
+    bool nested;                /* the machine can run others in it, for Hyper-V */
     bool virtio;                /* drivers for virtio are on the disc */
     unsigned disk;              /* the system disk's number at Setup's time */
 };

@@ -59,10 +59,15 @@ const char *answers_generic_key(const struct medium_image *image)
     return NULL;
 }
 
+bool answers_is_hyperv_server(const struct medium_image *image)
+{
+    return strcasecmp(image->edition, "ServerHyperCore") == 0;
+}
+
 /* An evaluation has its own key, and the free Hyper-V Server needs none. */
 static bool takes_key(const struct medium_image *image)
 {
-    return !image->evaluation && strcasecmp(image->edition, "ServerHyperCore") != 0;
+    return !image->evaluation && !answers_is_hyperv_server(image);
 }
 
 const char *answers_setup_key(const struct answers *answers, const struct medium_image *image)

@@ -10,6 +10,7 @@ struct answer_plan {
     const struct answers *answers;
     const struct medium_image *image;
     bool server;    /* with a desktop or without one */
+    bool hyperv;    /* Hyper-V Server, whose one role is Hyper-V */
     bool windows11; /* a client of build 22000 or later */
     const char *user, *password;
     const char *language, *region, *system_locale; /* tags */
@@ -29,6 +30,9 @@ const char *answers_generic_key(const struct medium_image *image);
 const char *answers_setup_key(const struct answers *answers, const struct medium_image *image);
 /* Is it that edition, in any case and whether it is an evaluation or has no desktop? */
 bool answers_is_edition(const struct medium_image *image, const char *edition);
+
+/* The free server that has nothing but Hyper-V. */
+bool answers_is_hyperv_server(const struct medium_image *image);
 
 /* The passes, in the order in which they are run. */
 void answers_windows_pe(struct xml *xml, const struct answer_plan *plan);

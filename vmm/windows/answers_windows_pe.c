@@ -6,7 +6,8 @@
 #include "casement/bytes.h"
 
 #define WINDOWS_PARTITION 3
-#define WINDOWS_11_MEMORY (4 * GiB)
+/* Setup asks for 4 GiB, and firmware and its tables take some of what the machine has. */
+#define WINDOWS_11_MEMORY (4 * GiB + 256 * MiB)
 #define WINDOWS_11_DISK (64 * GiB)
 
 static void international(struct xml *xml, const struct answer_plan *plan)

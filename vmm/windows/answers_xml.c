@@ -20,6 +20,7 @@ void answers_plan(struct answer_plan *plan, const struct answers *answers, const
 
     *plan = (struct answer_plan){.answers = answers, .image = image, .server = medium_image_is_server(image)};
     plan->windows11 = !plan->server && image->build >= BUILD_WINDOWS_11;
+    plan->hyperv = answers_is_hyperv_server(image);
     plan->user = answers->user ? answers->user : "Docker";
     plan->password = answers->password ? answers->password : "admin";
     /* A medium in a language that the table does not have: Windows knows it. */
