@@ -223,8 +223,7 @@ static void no_text_of_the_user_is_in_the_script(void **state)
                                     .password = "needle",
                                     .computer = "needle1",
                                     .workgroup = "needle2",
-                                    .command = "needle\" & del *",
-                                    .time_zone = "needle"};
+                                    .command = "needle\" & del *"};
     char *script = script_of(&fake_targets[FAKE_PROFESSIONAL], &answers);
 
     (void)state;

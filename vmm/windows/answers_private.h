@@ -6,6 +6,8 @@
 #include "answers.h"
 #include "locales.h"
 
+#define ANSWERS_TIME_ZONE_TEXT 48
+
 struct answer_plan {
     const struct answers *answers;
     const struct medium_image *image;
@@ -15,11 +17,20 @@ struct answer_plan {
     const char *user, *password;
     const char *language, *region, *system_locale; /* tags */
     char keyboard[LOCALE_KEYBOARD_TEXT];           /* an InputLocale */
+    char time_zone[ANSWERS_TIME_ZONE_TEXT];        /* as Windows writes it; empty: not set */
 };
 void answers_plan(struct answer_plan *plan, const struct answers *answers, const struct medium_image *image);
 
 /* LLLL:KKKKKKKK? */
 bool answers_is_keyboard_id(const char *text);
+
+/* Windows' own spelling of the name; false: it has no such time zone. */
+bool answers_time_zone(const char *text, char name[ANSWERS_TIME_ZONE_TEXT]);
+/* -EINVAL with a text that names what may have been meant; NULL is none, and right. */
+int answers_check_time_zone(const char *text, struct error *error);
+
+/* Do accounts, groups and devices that every Windows has leave no room for a user of that name? */
+bool answers_is_reserved(const char *user);
 
 /*
  * The key that only tells Setup the edition and activates nothing (the vendor's published default and KMS client keys);

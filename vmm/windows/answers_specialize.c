@@ -14,8 +14,8 @@ static void shell(struct xml *xml, const struct answer_plan *plan)
     xml_element(xml, "Manufacturer", "Casement");
     xml_element(xml, "Model", "Virtual machine");
     xml_close(xml);
-    if (plan->answers->time_zone)
-        xml_element(xml, "TimeZone", plan->answers->time_zone);
+    if (*plan->time_zone)
+        xml_element(xml, "TimeZone", plan->time_zone);
     xml_close(xml);
 }
 

@@ -28,6 +28,8 @@ void answers_plan(struct answer_plan *plan, const struct answers *answers, const
     plan->region = tag_of(answers->region, plan->language);
     region = locale_find(plan->region);
     plan->system_locale = region && region->flags & LOCALE_UNICODE ? plan->language : plan->region;
+    if (answers->time_zone)
+        answers_time_zone(answers->time_zone, plan->time_zone);
     keyboard = answers->keyboard ? locale_find(answers->keyboard) : region;
     if (keyboard)
         locale_keyboard(keyboard, plan->keyboard);
