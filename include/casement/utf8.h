@@ -2,6 +2,7 @@
 #ifndef CASEMENT_UTF8_H
 #define CASEMENT_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,5 +17,9 @@ uint32_t utf8_next(const char **text);
 unsigned utf8_take(const char *from, size_t left, uint32_t *character);
 /* The code point, which is no surrogate and at most U+10FFFF, in at most 4 bytes; how many. */
 unsigned utf8_put(char *to, uint32_t character);
+/* The small letter of a capital, in Latin, Greek and Cyrillic, whatever the locale; all else as it is. */
+uint32_t utf8_small(uint32_t character);
+/* Do they differ in nothing but capitals? */
+bool utf8_same_letters(const char *a, const char *b);
 
 #endif

@@ -9,19 +9,16 @@
  */
 #include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "batch.h"
-
-#define VARIABLES_OF_WINDOWS                              \
-    {"SystemRoot", "C:\\Windows"}, {"SystemDrive", "C:"}, \
-    {                                                     \
-        "windir", "C:\\Windows"                           \
-    }
 
 struct variable {
     struct variable *next;
@@ -31,7 +28,8 @@ struct variable {
 /* A command without its redirections. */
 struct simple {
     char text[LINE_SIZE];
-    char to[LINE_SIZE]; /* where its output goes; empty: where it went before */
+    char to[LINE_SIZE];   /* where its output goes; empty: where it went before */
+    char lock[LINE_SIZE]; /* a file that a handle of no meaning writes to while it runs; empty: none */
     bool appends;
 };
 
@@ -87,7 +85,10 @@ bool find_path(const struct batch *batch, const char *path, char *host, size_t s
 static const char *value_of(const struct batch *batch, const char *name, size_t length)
 {
     static const char *const of_windows[][2] = {
-        {"SystemRoot", "C:\\Windows"}, {"SystemDrive", "C:"}, {"windir", "C:\\Windows"}};
+        {"SystemRoot", "C:\\Windows"},
+        {"SystemDrive", "C:"},
+        {"windir", "C:\\Windows"},
+        {"LOCALAPPDATA", "C:\\Windows\\Temp"}}; /* the user has no folders of his own here */
 
     for (const struct variable *variable = batch->variables; variable; variable = variable->next)
         if (strlen(variable->name) == length && strncasecmp(variable->name, name, length) == 0)
@@ -219,17 +220,28 @@ const char *take_word(const struct batch *batch, const char *text, char *word)
     return blanks(text);
 }
 
+/* 3> to 9> before the command: the digits that mean nothing by themselves. */
+static bool begins_lock(const struct simple *simple, size_t used)
+{
+    return used == 1 && simple->text[0] >= '3' && simple->text[0] <= '9' && !simple->lock[0];
+}
+
 /* The second phase: redirections taken out, carets resolved. Other operators are none that the player knows. */
 static void split(const struct batch *batch, const char *text, struct simple *simple)
 {
     size_t used = 0;
     bool quoted = false, errors_too = false;
 
-    simple->to[0] = 0;
+    simple->to[0] = simple->lock[0] = 0;
     simple->appends = false;
     for (; *text; text++) {
         if (*text == '"')
             quoted = !quoted;
+        if (*text == '>' && text[1] != '>' && begins_lock(simple, used)) {
+            text = take_word(batch, text + 1, simple->lock) - 1;
+            used = 0;
+            continue;
+        }
         if (!quoted && *text == '^' && text[1]) {
             simple->text[used++] = *++text;
         } else if (!quoted && (*text == '&' || *text == '|' || *text == '<' || *text == '(' || *text == ')')) {
@@ -278,6 +290,21 @@ static FILE *open_output(const struct batch *batch, const struct simple *simple)
     return file;
 }
 
+/* Two cannot write to one file. -1: another does, so the command is not run. */
+static int take_lock(const struct batch *batch, const char *path)
+{
+    char host[2048];
+    int fd;
+
+    find_path(batch, path, host, sizeof host);
+    fd = open(host, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
 static void run_if(struct batch *batch, const char *text, FILE *out)
 {
     char left[LINE_SIZE] = "", right[LINE_SIZE], host[2048];
@@ -311,6 +338,7 @@ void run_text(struct batch *batch, const char *text, FILE *out)
     struct simple simple = {.text = ""};
     char final[LINE_SIZE];
     FILE *file = NULL;
+    int lock = -1;
 
     text += *text == '@';
     if (strncasecmp(text, "if ", 3) == 0) {
@@ -322,12 +350,16 @@ void run_text(struct batch *batch, const char *text, FILE *out)
         return;
     }
     split(batch, text, &simple);
+    if (simple.lock[0] && !batch->only_checks && (lock = take_lock(batch, simple.lock)) < 0)
+        return;
     if (simple.to[0] && !batch->only_checks)
         file = open_output(batch, &simple);
     put_for_values(batch, simple.text, final);
     run_simple(batch, final, file ? file : out);
     if (file)
         fclose(file);
+    if (lock >= 0)
+        close(lock);
 }
 
 void run_lines(struct batch *batch, unsigned from, FILE *out)

@@ -264,12 +264,14 @@ static void run_mode(struct batch *batch, const struct words *words, FILE *out)
 }
 
 /* Waits for no one: only how long something takes would show it. */
+/* A wait, shorter than there. */
 static void run_ping(struct batch *batch, const struct words *words, FILE *out)
 {
-    (void)batch;
     (void)out;
     if (words->count != 3 || !same(words->all[0], "-n") || !is_number(words->all[1]))
         refuse("ping: not -n COUNT ADDRESS");
+    if (!batch->only_checks)
+        nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
 }
 
 static void run_chcp(struct batch *batch, const struct words *words, FILE *out)

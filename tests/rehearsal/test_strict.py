@@ -2,8 +2,11 @@
 The player is strict, and what the program tells Setup passes: its checks, run on this host without a machine. That it
 passes says that it keeps to the documented rules; Windows itself is not here to say anything (README.md).
 """
+import contextlib
+import fcntl
 import re
 import subprocess
+import time
 
 import pytest
 import rehearsal
@@ -134,12 +137,12 @@ def test_what_is_wrong_is_refused(pro, case):
 
 
 def test_a_machine_that_windows_11_takes_needs_no_waivers(setting):
-    made = setting("11", ["tpm=1", "secure_boot=1", f"memory={4 << 30}", f"disk_size={64 << 30}"])
-    made.judged(["en-US", "4000", "tpm", "secure-boot", "65536"])
-    assert "BypassSecureBootCheck" in made.judged(["en-US", "4000", "tpm", "65536"], status=1)
-    assert "BypassTPMCheck" in made.judged(["en-US", "4000", "secure-boot", "65536"], status=1)
-    assert "BypassRAMCheck" in made.judged(["en-US", "2048", "tpm", "secure-boot", "65536"], status=1)
-    assert "BypassStorageCheck" in made.judged(["en-US", "4000", "tpm", "secure-boot", "32768"], status=1)
+    made = setting("11", ["tpm=1", "secure_boot=1", f"memory={17 << 28}", f"disk_size={64 << 30}"])
+    made.judged(["en-US", "4096", "tpm", "secure-boot", "65536"])
+    assert "BypassSecureBootCheck" in made.judged(["en-US", "4096", "tpm", "65536"], status=1)
+    assert "BypassTPMCheck" in made.judged(["en-US", "4096", "secure-boot", "65536"], status=1)
+    assert "BypassRAMCheck" in made.judged(["en-US", "4095", "tpm", "secure-boot", "65536"], status=1)
+    assert "BypassStorageCheck" in made.judged(["en-US", "4096", "tpm", "secure-boot", "32768"], status=1)
 
 
 @pytest.mark.parametrize("wishes,machine", [
@@ -148,6 +151,13 @@ def test_a_machine_that_windows_11_takes_needs_no_waivers(setting):
     ([f"memory={4 << 30}", f"disk_size={64 << 30}"], ["en-US", "4000", "65536"])])
 def test_what_a_machine_lacks_is_waived(setting, wishes, machine):
     setting("11", wishes).judged(machine)
+
+
+def test_the_user_of_a_member_is_its_own(setting):
+    made = setting("11", ["domain=example.com", "domain_user=joiner", "domain_password=joins"])
+    made.judged()
+    made.change(made.xml, "<Domain>\\.</Domain>", "")
+    assert "looked for in the domain" in made.judged(status=1)
 
 
 def test_an_evaluation_takes_no_key(setting):
@@ -202,7 +212,6 @@ def test_a_logon_that_was_cut_off_is_made_up_for(pro, cut_off):
     if not cut_off:
         pro.run_script(f"cmd.exe /d /c {SETUP_COMPLETE} logon")
     else:
-        (pro.script.parent / "logon.started").write_text("started")
         pro.run_script(again)
     assert reports(pro) == 1 and (pro.script.parent / "logon.complete").exists()
     assert runs_at_logon(pro) == [[], [again]]
@@ -210,23 +219,81 @@ def test_a_logon_that_was_cut_off_is_made_up_for(pro, cut_off):
     assert reports(pro) == 2
 
 
+def started(made, *words):
+    return subprocess.Popen([made.tools["batch"], made.folder, made.folder / "com1", *words], stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True)
+
+
+def finished(process):
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 0, said
+
+
+@contextlib.contextmanager
+def at_work(path):
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def installed(made):
+    registry = (made.folder / "Windows/System32/config/REHEARSAL").read_text()
+    return registry.count("\tAllowInsecureGuestAuth\t")
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_the_logon_waits_for_the_system_however_long_it_takes(pro, done):
+    with_registry(pro)
+    with at_work(pro.script.parent / "system.lock"):
+        logon = started(pro, f"cmd.exe /d /c {SETUP_COMPLETE} logon")
+        time.sleep(1)
+        assert logon.poll() is None and not installed(pro)
+        if done:
+            (pro.script.parent / "system.complete").write_text("complete")
+    finished(logon)
+    assert reports(pro) == 1 and installed(pro) == (0 if done else 2)
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_logon_waits_for_the_one_that_is_at_work(pro, done):
+    with_registry(pro)
+    with at_work(pro.folder / "Windows/Temp/SetupComplete.lock"):
+        again = started(pro, f"cmd.exe /d /c {SETUP_COMPLETE} again")
+        time.sleep(1)
+        assert again.poll() is None and not (pro.folder / "com1").exists()
+        if done:
+            (pro.script.parent / "logon.complete").write_text("complete")
+    finished(again)
+    assert reports(pro) == 1 and installed(pro) == (0 if done else 2)
+
+
+def test_the_system_is_set_up_once(pro):
+    with_registry(pro)
+    pro.run_script(SETUP_COMPLETE)
+    pro.run_script(SETUP_COMPLETE)
+    assert installed(pro) == 2
+    pro.run_script(f"cmd.exe /d /c {SETUP_COMPLETE} logon")
+    assert installed(pro) == 2 and reports(pro) == 1
+
+
 @pytest.mark.parametrize("old,new,says", [
     ("reg add \"HKLM", "reg put \"HKLM", "none of add, query, delete"),
     ("net accounts", "net acounts", "net: neither accounts"),
     ("powercfg /hibernate", "powercgf /hibernate", "powercgf is no command"),
     ("goto logon", "goto logout", "no label logout"),
+    ("goto once", "goto one", "no label one"),
     ("call :user", "call :usr", "no label usr"),
     ("rd /s /q \"%SystemRoot%", "rd \"%SystemRoot%", "rd: not /s"),
     ("del /f /q", "del /q", "del: not /f"),
     ("\r\n", "\n", "CR LF"),
-    ("echo started", "echo gestört", "not ASCII"),
+    ("echo complete", "echo vollständig", "not ASCII"),
     ("/t REG_DWORD /d 1 /f", "/t REG_DWORD /d one /f", "one is no REG_DWORD"),
     ("/t REG_DWORD /d 1 /f", "/t REG_DWORD /d 1", "not KEY /v NAME"),
     ('reg add "HKLM', 'reg add "HKEM', "is no key"),
     ("group=\"@FirewallAPI", "group=\"FirewallAPI", "netsh: group="),
-    ("echo started>", "echo started 1>", "is a handle"),
-    ('started>"%here%system', 'started>"%heer%system', "%heer% is not set"),
-    ('"%here%system.started"', '"%here%system.started', "quote has no end"),
+    ("echo complete>", "echo complete 1>", "is a handle"),
+    ('8>"%here%system', '8>"%heer%system', "%heer% is not set"),
+    ('complete>"%here%system.complete"', 'complete>"%here%system.complete', "quote has no end"),
     ("powercfg /hibernate off", "powercfg /hibernate off & echo done", "& is not known"),
 ])
 def test_a_script_that_is_wrong_is_refused(pro, old, new, says):

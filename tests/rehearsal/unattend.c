@@ -20,8 +20,8 @@
 #define SHELL "oobeSystem/Microsoft-Windows-Shell-Setup"
 #define DISKS 16
 #define FIRST_WINDOWS_11 22000
-/* What Windows 11 asks of a machine, less what firmware takes. */
-#define WINDOWS_11_MEMORY 3584
+/* What Windows 11 asks of a machine, by what the system in it sees: firmware has taken its part of the memory. */
+#define WINDOWS_11_MEMORY 4096
 #define WINDOWS_11_DISK 61440
 #define PASSWORD_BYTES 512
 
@@ -45,7 +45,9 @@ static const struct generic_key {
     {"NPPR9-FWDCX-D2C8J-H872K-2YT43", "Enterprise", 10240, 99999},
     {"M7XTQ-FN8P6-TTKYV-9D4CC-J462D", "EnterpriseS", 17763, 99999},
     {"DCPHK-NFMTC-H88MJ-PFHPY-QJ4BJ", "EnterpriseS", 14393, 17762},
-    {"CGK42-GYN6Y-VD22B-BX98W-J8JXD", "IoTEnterpriseS", 17763, 99999},
+    {"WNMTR-4C88C-JK8YV-HQ7T2-76DF9", "EnterpriseS", 10240, 14392},
+    {"CGK42-GYN6Y-VD22B-BX98W-J8JXD", "IoTEnterpriseS", 26100, 99999},
+    {"QPM6N-7J2WJ-P88HH-P3YRH-YY74H", "IoTEnterpriseS", 19044, 26099},
     {"WC2BQ-8NRM3-FDDYY-2BFGV-KHKQY", "ServerStandard", 14393, 17762},
     {"CB7KF-BWN84-R7R2Y-793K2-8XDDG", "ServerDatacenter", 14393, 17762},
     {"N69G4-B89J2-4G8F4-WWYCC-J464C", "ServerStandard", 17763, 20347},
@@ -387,6 +389,17 @@ static size_t decode_password(const struct document *answers, const char *path, 
     return size - 2 * tail;
 }
 
+/* In a domain a name without one is looked for there, and the account is the computer's. */
+static void check_logon_domain(const struct document *answers)
+{
+    const char *domain = text_of(answers, SHELL "/AutoLogon/Domain");
+    bool joins = text_of(answers, "specialize/Microsoft-Windows-UnattendedJoin/Identification/JoinDomain") != NULL;
+
+    if (domain ? !is(domain, ".") : joins)
+        refuse("AutoLogon: the user is looked for in %s, and the account is the computer's",
+               domain ? domain : "the domain that is joined");
+}
+
 static void choose_user(const struct document *answers)
 {
     static const char accounts[] = SHELL "/UserAccounts/LocalAccounts/LocalAccount";
@@ -411,6 +424,8 @@ static void choose_user(const struct document *answers)
     }
     if (automatic && (!found || !text_of(answers, SHELL "/AutoLogon/LogonCount")))
         refuse("AutoLogon: no account of that name and password, or no LogonCount");
+    if (automatic)
+        check_logon_domain(answers);
     if (is(text_of(answers, "specialize/Microsoft-Windows-Shell-Setup/ComputerName"),
            text_of(answers, "%s[1]/Name", accounts)))
         refuse("the user's name is the computer's");

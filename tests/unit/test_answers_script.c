@@ -34,7 +34,8 @@ static void assert_line(const char *script, const char *line, bool expected)
 /* Every label that is gone to is there, once; every part ends before the next begins. */
 static void check_labels(const char *script, bool programs)
 {
-    static const char *const labels[] = {":logon", ":again", ":system", ":user", ":forget", ":report", ":programs"};
+    static const char *const labels[] = {":logon", ":first",  ":once",   ":system",
+                                         ":user",  ":forget", ":report", ":programs"};
 
     for (unsigned n = 0; n < ARRAY_SIZE(labels); n++) {
         char wanted[32];
@@ -42,7 +43,7 @@ static void check_labels(const char *script, bool programs)
 
         snprintf(wanted, sizeof wanted, "\r\n%s\r\n", labels[n]);
         found = strstr(script, wanted);
-        assert_int_equal(found != NULL, n < 6 || programs);
+        assert_int_equal(found != NULL, n < 7 || programs);
         if (!found)
             continue;
         assert_null(strstr(found + 1, wanted));
@@ -72,7 +73,13 @@ static void check_script(const char *script, const struct fake_target *target, c
     assert_line(script, "net accounts /maxpwage:unlimited", true);
     assert_line(script, "powercfg /hibernate off", true);
     assert_line(script, "powercfg /change monitor-timeout-ac 0", true);
+    assert_line(script, "powercfg /change monitor-timeout-dc 0", true);
     assert_line(script, "powercfg /change standby-timeout-ac 0", true);
+    assert_line(script, "powercfg /change standby-timeout-dc 0", true);
+    assert_line(script,
+                "reg add \"HKLM\\SOFTWARE\\Policies\\Microsoft\\Windows\\LanmanWorkstation\" /v AllowInsecureGuestAuth "
+                "/t REG_DWORD /d 1 /f",
+                true);
     assert_line(script,
                 "reg add \"HKLM\\SYSTEM\\CurrentControlSet\\Services\\LanmanWorkstation\\Parameters\" /v "
                 "AllowInsecureGuestAuth /t REG_DWORD /d 1 /f",
@@ -149,38 +156,94 @@ static void check_script(const char *script, const struct fake_target *target, c
                 true);
 }
 
+#define EXPLORER "reg add \"HKCU\\Software\\Microsoft\\Windows\\CurrentVersion\\"
+#define ZONE \
+    "reg add \"HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Internet Settings\\ZoneMap\\Ranges\\Casement\" "
+
+/* What the user finds, and what a server would ask at every logon. */
+static void check_desktop(const char *script, const struct fake_target *target)
+{
+    bool server = target->system == SERVER, windows11 = target->system == W11;
+
+    assert_line(script, EXPLORER "Explorer\\Advanced\" /v ShowTaskViewButton /t REG_DWORD /d 0 /f", !server);
+    assert_line(script, EXPLORER "Explorer\\Advanced\" /v TaskbarDa /t REG_DWORD /d 0 /f", windows11);
+    assert_line(script, EXPLORER "Explorer\\Advanced\" /v TaskbarMn /t REG_DWORD /d 0 /f", windows11);
+    assert_line(script,
+                "reg add \"HKCU\\Control Panel\\UnsupportedHardwareNotificationCache\" /v SV1 /t REG_DWORD /d 0 /f",
+                windows11);
+    assert_line(script,
+                "reg add \"HKLM\\SOFTWARE\\Microsoft\\ServerManager\\Oobe\" /v "
+                "DoNotOpenInitialConfigurationTasksAtLogon /t REG_DWORD /d 1 /f",
+                server);
+    assert_line(
+        script,
+        "reg add \"HKCU\\Software\\Microsoft\\ServerManager\" /v DoNotOpenServerManagerAtLogon /t REG_DWORD /d 1 "
+        "/f",
+        server);
+    assert_line(script,
+                "reg add \"HKLM\\SOFTWARE\\Policies\\Microsoft\\Windows NT\\Reliability\" /v ShutdownReasonOn /t "
+                "REG_DWORD /d 0 /f",
+                server);
+}
+
+static void check_share(const char *script, const struct fake_target *target, const struct answers *wish)
+{
+    bool share = wish->has_share;
+
+    assert_line(script, ZONE "/v :Range /t REG_SZ /d 10.0.2.4 /f", share);
+    assert_line(script, ZONE "/v http /t REG_DWORD /d 1 /f", share);
+    assert_line(script, "sc config WebClient start= auto", share);
+    assert_line(script,
+                EXPLORER "RunOnce\" /v CasementShare /t REG_SZ /d \"net use Z: http://10.0.2.4/ /persistent:yes\" /f",
+                share && target->system == SERVER);
+}
+
 static void the_script_says_all_of_it(void **state)
 {
     (void)state;
     for (size_t t = 0; t < FAKE_TARGETS; t++)
         for (size_t a = 0; a < FAKE_WISHES; a++) {
-            char *script = script_of(&fake_targets[t], &fake_wishes[a]);
+            struct answers wishes;
+            char *script;
 
-            check_script(script, &fake_targets[t], &fake_wishes[a]);
+            fake_answers_wish(&fake_targets[t], a, &wishes);
+            script = script_of(&fake_targets[t], &wishes);
+            check_script(script, &fake_targets[t], &wishes);
+            check_desktop(script, &fake_targets[t]);
+            check_share(script, &fake_targets[t], &wishes);
             free(script);
         }
 }
+
+/* Whoever comes to a phase that another is at waits until that is done. */
+static const char logon_phase[] =
+    "\r\n:logon\r\nif not exist \"%here%logon.complete\" 9>\"%LOCALAPPDATA%\\SetupComplete.lock\" call :first\r\n"
+    "if exist \"%here%logon.complete\" set \"logon=done\"\r\nif \"%logon%\"==\"waits\" ping -n 6 127.0.0.1 >nul\r\n"
+    "if \"%logon%\"==\"waits\" goto logon\r\ncall :report";
+static const char system_phase[] =
+    "\r\n:once\r\nif not exist \"%here%system.complete\" 8>\"%here%system.lock\" call :system\r\n"
+    "if exist \"%here%system.complete\" set \"system=done\"\r\nif \"%system%\"==\"waits\" ping -n 6 127.0.0.1 "
+    ">nul\r\nif \"%system%\"==\"waits\" goto once\r\nexit /b 0";
 
 /* The parts are run in this order, whichever way Windows starts the script. */
 static void the_phases_and_their_marks(void **state)
 {
     static const char *const order[] = {
         "if /i \"%~1\"==\"logon\" goto logon",
-        "if /i \"%~1\"==\"again\" goto again",
+        "if /i \"%~1\"==\"again\" goto logon",
         "if /i \"%~1\"==\"programs\" goto programs",
-        "call :system >>\"%log%\" 2>&1\r\nexit /b 0",
-        "\r\n:again\r\n",
-        "if not exist \"%here%logon.complete\" goto logon\r\ncall :report",
-        "\r\n:logon\r\necho started>\"%here%logon.started\"\r\n",
-        "if not exist \"%here%system.complete\" call :system",
+        "call :once >>\"%log%\" 2>&1\r\nexit /b 0",
+        logon_phase,
+        "\r\n:first\r\nset \"logon=done\"\r\nif exist \"%here%logon.complete\" exit /b 0\r\n",
+        "call :once",
         "call :user",
         "call :forget",
         "\" programs\r\n",
         "echo complete>\"%here%logon.complete\"\r\nreg add \"HKCU\\",
         "\\RunOnce\" /v Casement /t REG_SZ /d \"cmd.exe",
         "reg delete \"HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Run\" /v Casement",
-        "call :report",
-        "\r\n:system\r\necho started>\"%here%system.started\"\r\n",
+        system_phase,
+        "\r\n:system\r\nset \"system=done\"\r\nif exist \"%here%system.complete\" exit /b 0\r\n",
         "\\ConfigSetRoot\"",
         "slmgr.vbs",
         "pnputil",
@@ -220,8 +283,7 @@ static void no_text_of_the_user_is_in_the_script(void **state)
                                     .password = "needle",
                                     .computer = "needle1",
                                     .workgroup = "needle2",
-                                    .command = "needle\" & del *",
-                                    .time_zone = "needle"};
+                                    .command = "needle\" & del *"};
     char *script = script_of(&fake_targets[FAKE_PROFESSIONAL], &answers);
 
     (void)state;

@@ -62,6 +62,30 @@ static const struct {
     {{.user = "con"}, "--user", "another one"},
     {{.user = "Lpt1"}, "--user", "another one"},
     {{.user = "Administrators2"}, NULL, NULL},
+    {{.user = "com10"}, NULL, NULL},
+    {{.user = "com0"}, NULL, NULL},
+    {{.user = "com1x"}, NULL, NULL},
+    {{.user = "COM9"}, "--user", "another one"},
+    {{.user = "iis_iusrs"}, "--user", "another one"},
+    {{.user = "local service"}, "--user", "another one"},
+    {{.user = "Administratoren"}, "--user Administratoren:", "another one"},
+    {{.user = "benutzer"}, "--user", "another one"},
+    {{.user = "GÄSTE"}, "--user GÄSTE:", "another one"},
+    {{.user = "Gäst"}, "--user", "another one"},
+    {{.user = "UTILISATEURS"}, "--user", "another one"},
+    {{.user = "INVITÉ"}, "--user", "another one"},
+    {{.user = "usuários"}, "--user", "another one"},
+    {{.user = "ADMINISTRATÖR"}, "--user", "another one"},
+    {{.user = "järjestelmänvalvoja"}, "--user", "another one"},
+    {{.user = "gość"}, "--user", "another one"},
+    {{.user = "GOŚĆ"}, "--user", "another one"},
+    {{.user = "UŻYTKOWNICY"}, "--user", "another one"},
+    {{.user = "FELHASZNÁLÓK"}, "--user", "another one"},
+    {{.user = "администратор"}, "--user администратор:", "another one"},
+    {{.user = "ГОСТИ"}, "--user", "another one"},
+    {{.user = "Гостья"}, NULL, NULL},
+    {{.user = "Gästin"}, NULL, NULL},
+    {{.user = "Anna Gast"}, NULL, NULL},
     {{.user = "same", .computer = "SAME"}, "--user same:", "computer's name"},
     {{.computer = "docker"}, "--user Docker:", "computer's name"},
     {{.password = X127}, NULL, NULL},
@@ -127,7 +151,28 @@ static const struct {
     {{.command = "echo 100% ^& \"a\" | more > x"}, NULL, NULL},
     {{.command = ""}, "--command:", "empty"},
     {{.time_zone = "W. Europe Standard Time"}, NULL, NULL},
-    {{.time_zone = X64}, NULL, NULL},
+    {{.time_zone = "pacific standard time (mexico)"}, NULL, NULL},
+    {{.time_zone = "Pacific Standard Time_dstoff"}, NULL, NULL},
+    {{.time_zone = "utc"}, NULL, NULL},
+    {{.time_zone = "UTC-11"}, NULL, NULL},
+    {{.time_zone = ""}, "--time-zone:", "empty"},
+    {{.time_zone = "W Europe Standard Time"}, "--time-zone W Europe Standard Time:", "mean W. Europe Standard Time?"},
+    {{.time_zone = "Tokio Standard Time"}, "--time-zone", "did you mean Tokyo Standard Time?"},
+    {{.time_zone = "W. Europe"}, "--time-zone", "did you mean W. Europe Standard Time"},
+    {{.time_zone = "GMT"}, "--time-zone GMT:", "did you mean GMT Standard Time?"},
+    {{.time_zone = "Europe/Berlin"}, "--time-zone Europe/Berlin:", "did you mean W. Europe Standard Time?"},
+    {{.time_zone = "America/New_York"}, "--time-zone", "did you mean Eastern Standard Time?"},
+    {{.time_zone = "America/Argentina/Buenos_Aires"}, "--time-zone", "did you mean Argentina Standard Time?"},
+    {{.time_zone = "kolkata"}, "--time-zone", "did you mean India Standard Time?"},
+    {{.time_zone = "Asia/"}, "--time-zone Asia/:", "tzutil /l"},
+    {{.time_zone = "_dstoff"}, "--time-zone _dstoff:", "tzutil /l"},
+    {{.time_zone = "UTC+1"}, "--time-zone UTC+1:", "UTC+12"},
+    {{.time_zone = SMILE SMILE SMILE SMILE SMILE SMILE SMILE SMILE SMILE SMILE SMILE SMILE SMILE SMILE SMILE SMILE SMILE
+          SMILE SMILE SMILE SMILE SMILE SMILE SMILE SMILE "/abc"},
+     "--time-zone",
+     "no name of a time zone"},
+    {{.time_zone = "Standard Time"}, "--time-zone", "did you mean"},
+    {{.time_zone = X64}, "--time-zone x", "such as W. Europe Standard Time"},
     {{.time_zone = X64 "x"}, "--time-zone:", "64 at most"},
     {{.language = "de"}, NULL, NULL},
     {{.language = "German"}, NULL, NULL},
@@ -180,6 +225,23 @@ static void no_text_tells_a_secret(void **state)
         assert_null(strstr(error.text, "needle"));
     }
     assert_int_equal(answers_check(&(struct answers){.user = "a/b"}, NULL), -EINVAL);
+}
+
+/* Setup gets Windows' own spelling. */
+static void time_zones(void **state)
+{
+    char name[ANSWERS_TIME_ZONE_TEXT];
+
+    (void)state;
+    assert_true(answers_time_zone("w. europe STANDARD time", name));
+    assert_string_equal(name, "W. Europe Standard Time");
+    assert_true(answers_time_zone("aus central w. standard time_DSTOFF", name));
+    assert_string_equal(name, "Aus Central W. Standard Time_dstoff");
+    assert_true(answers_time_zone("turks and caicos standard time", name));
+    assert_string_equal(name, "Turks And Caicos Standard Time");
+    assert_false(answers_time_zone("W. Europe Standard Tim", name));
+    assert_false(answers_time_zone("W. Europe Standard Time ", name));
+    assert_false(answers_time_zone("", name));
 }
 
 /* Media. */
@@ -391,6 +453,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wishes),
         cmocka_unit_test(no_text_tells_a_secret),
+        cmocka_unit_test(time_zones),
         cmocka_unit_test(images),
         cmocka_unit_test(a_full_medium_is_listed_as_far_as_there_is_room),
     };

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "../../vmm/windows/wishes.h"
 #include "casement/bytes.h"
 #include "casement/image.h"
+#include "casement/log.h"
 #include "cmocka_all.h"
 #include "fake_folder.h"
 #include "fake_http.h"
@@ -226,6 +228,48 @@ static void an_installation_keeps_its_version(void **unused)
     fake_refused(&error, start("2022", NULL), ENOENT, "the medium of the installation", "set-aside");
     run("rm %s%s", disk(), "");
     fake_refused(&error, start("2022", NULL), ENOENT, "the disk is gone", "set-aside");
+}
+
+/* Before anything is made that would have to be undone. */
+static void what_the_edition_does_not_take(void **unused)
+{
+    struct stat info;
+
+    (void)unused;
+    make_medium(iso, FAKE_WIM_XML(FAKE_WIM_IMAGE("1", "9", "EnterpriseEval", "Client",
+                                                 "Windows 11 Enterprise Evaluation", "26100", "1742", "en-US")));
+    fake_refused(&error, start(iso, "--key=VK7JG-NPHTM-C97JM-9MPGT-3V66T"), EINVAL, "--key", "evaluation");
+    assert_int_equal(stat(disk(), &info), -1);
+    assert_int_equal(start(iso, NULL), 0);
+    assert_false(config.windows.answers.nested);
+    assert_int_equal(start(iso, "--nested"), 0);
+    assert_true(config.windows.answers.nested);
+}
+
+/* Where the user's own answer file is taken, nobody knows what it asks for. */
+static void what_the_edition_lacks_is_said(void **unused)
+{
+    char log[4096], option[160], own[128];
+
+    (void)unused;
+    snprintf(own, sizeof own, "%s/own.xml", fake_folder);
+    fake_text(own, "<unattend/>");
+    snprintf(option, sizeof option, "--answer-file=%s", own);
+    make_medium(iso,
+                FAKE_WIM_XML(FAKE_WIM_IMAGE("1", "9", "Core", "Client", "Windows 11 Home", "26100", "1742", "en-US")));
+    for (unsigned n = 0; n < 2; n++) {
+        int output = memfd_create("log", MFD_CLOEXEC);
+        ssize_t length;
+
+        log_set_output(output);
+        assert_int_equal(start(iso, n ? option : NULL), 0);
+        log_set_output(STDERR_FILENO);
+        length = pread(output, log, sizeof log - 1, 0);
+        assert_true(length > 0);
+        log[length] = 0;
+        assert_int_equal(strstr(log, "Core is Windows Home") != NULL, n == 0);
+        close(output);
+    }
 }
 
 static void other_disks_wait(void **unused)
@@ -445,6 +489,8 @@ int main(void)
         TEST(goes_on_at_each_step),
         TEST(what_is_there_stays),
         TEST(what_is_taken_over_keeps_its_bus),
+        TEST(what_the_edition_does_not_take),
+        TEST(what_the_edition_lacks_is_said),
         TEST(other_disks_wait),
         TEST(a_profile_that_was_not_used),
         TEST(another_profile),

@@ -38,7 +38,7 @@ struct answers {
     const char *language; /* the display language (locale_find); NULL: the medium's */
     const char *region;   /* the formats' locale; NULL: the language */
     const char *keyboard; /* a locale, or LLLL:KKKKKKKK; NULL: that of the region */
-    const char *key; /* the user's, for the installed system (an evaluation takes none); Setup gets the generic one */
+    const char *key; /* the user's, for the installed system; Setup gets the generic one, or this where none is known */
     const char *user, *password;                /* NULL: Docker and admin, as such containers have had them */
     bool no_autologon;                          /* the last phase and the report then wait for the first who logs in */
     const char *computer;                       /* NULL: Windows makes one up */
@@ -52,6 +52,7 @@ struct answers {
     /* What the machine has of what Windows 11 asks for: each check that it would fail is waived. */
     bool tpm, secure_boot;      /* a TPM 2.0; firmware that can check signatures */
     uint64_t memory, disk_size; /* bytes; 0: not known */
+    bool nested;                /* the machine can run others in it, for Hyper-V */
     bool virtio;                /* drivers for virtio are on the disc */
     unsigned disk;              /* the system disk's number at Setup's time */
 };
@@ -74,8 +75,16 @@ const struct medium_image *answers_choose(const struct answers *answers, const s
 int answers_check(const struct answers *answers, struct error *error);
 
 /*
+ * Are the wishes such as that image takes? -EINVAL with a text: a key for an evaluation or for Hyper-V Server, a domain
+ * for Home. The makers of the answer file and of the script ask again.
+ */
+int answers_check_image(const struct answers *answers, const struct medium_image *image, struct error *error);
+/* Says in warnings what the user will miss in that image: a key that Setup will ask for, Remote Desktop on Home. */
+void answers_warn(const struct answers *answers, const struct medium_image *image);
+
+/*
  * The answer file for that image: UTF-8 with a declaration, NUL-terminated, the caller's to free after wiping it (it
- * has the passwords). NULL with a text: no memory, or what answers_check() says. Passwords are encoded as Windows wants
+ * has the passwords). NULL with a text: no memory, or what the checks say. Passwords are encoded as Windows wants
  * them, which hides them from no one who looks; the domain's cannot even be that (UnattendedJoin has no such form).
  */
 char *answers_xml(const struct answers *answers, const struct medium_image *image, size_t *size, struct error *error);

@@ -88,64 +88,6 @@ static int check_signs(const char *option, const char *name, const char *forbidd
     return 0;
 }
 
-/* Accounts and groups that every Windows has, in the languages whose media have them under another name, and devices,
- * which no folder of a user's can be called. */
-static const char *const reserved[] = {
-    "Administrator",
-    "Administrateur",
-    "Administrador",
-    "Administratör",
-    "Järjestelmänvalvoja",
-    "Rendszergazda",
-    "Администратор",
-    "Guest",
-    "Gast",
-    "Invité",
-    "Invitado",
-    "Convidado",
-    "DefaultAccount",
-    "WDAGUtilityAccount",
-    "defaultuser0",
-    "SYSTEM",
-    "LOCAL SERVICE",
-    "NETWORK SERVICE",
-    "LocalSystem",
-    "Everyone",
-    "Administrators",
-    "Users",
-    "Guests",
-    "Power Users",
-    "Backup Operators",
-    "Replicator",
-    "Remote Desktop Users",
-    "Default",
-    "Public",
-    "All Users",
-    "None",
-    "CON",
-    "PRN",
-    "AUX",
-    "NUL",
-    "COM1",
-    "COM2",
-    "COM3",
-    "COM4",
-    "COM5",
-    "COM6",
-    "COM7",
-    "COM8",
-    "COM9",
-    "LPT1",
-    "LPT2",
-    "LPT3",
-    "LPT4",
-    "LPT5",
-    "LPT6",
-    "LPT7",
-    "LPT8",
-    "LPT9",
-};
-
 static int check_user(const struct answers *answers, struct error *error)
 {
     const char *user = answers->user ? answers->user : "Docker";
@@ -155,9 +97,8 @@ static int check_user(const struct answers *answers, struct error *error)
         return failed;
     if (user[strlen(user) - 1] == '.')
         return error_set(error, EINVAL, "--user %s: ends with a dot, which Windows refuses; leave it out", user);
-    for (unsigned n = 0; n < ARRAY_SIZE(reserved); n++)
-        if (!strcasecmp(user, reserved[n]))
-            return error_set(error, EINVAL, "--user %s: Windows has that name for itself; give another one", user);
+    if (answers_is_reserved(user))
+        return error_set(error, EINVAL, "--user %s: Windows has that name for itself; give another one", user);
     if (answers->computer && !strcasecmp(user, answers->computer))
         return error_set(error, EINVAL, "--user %s: is the computer's name too, which Windows refuses; change one",
                          user);
@@ -304,5 +245,7 @@ int answers_check(const struct answers *answers, struct error *error)
         failed = check_workgroup(answers, error);
     if (failed == 0)
         failed = check_domain(answers, error);
+    if (failed == 0)
+        failed = answers_check_time_zone(answers->time_zone, error);
     return failed < 0 ? failed : check_resolution(answers->width, answers->height, error);
 }

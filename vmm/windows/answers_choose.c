@@ -1,4 +1,4 @@
-/* Which image of a medium is meant, and the key that tells Setup its edition (see answers.h). */
+/* Which image of a medium is meant (see answers.h). */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,41 +6,6 @@
 
 #include "answers_private.h"
 #include "casement/bytes.h"
-
-/* Editions without "Eval" and "Core"; the key is right from that build on, and the newest of an edition comes first. */
-static const struct generic_key {
-    const char *edition;
-    unsigned build;
-    const char *key;
-} generic_keys[] = {
-    {"Core", BUILD_WINDOWS_10, "YTMG3-N6DKC-DKB77-7M9GH-8HVX7"},
-    {"CoreN", BUILD_WINDOWS_10, "4CPRK-NM3K3-X6XXQ-RXX86-WXCHW"},
-    {"CoreSingleLanguage", BUILD_WINDOWS_10, "BT79Q-G7N6G-PGBYW-4YWX6-6F4BT"},
-    {"CoreCountrySpecific", BUILD_WINDOWS_10, "N2434-X9D7W-8PF6X-8DV9T-8TYMD"},
-    {"Professional", BUILD_WINDOWS_10, "VK7JG-NPHTM-C97JM-9MPGT-3V66T"},
-    {"ProfessionalN", BUILD_WINDOWS_10, "2B87N-8KFHP-DKV6R-Y2C8J-PKCKT"},
-    {"ProfessionalEducation", BUILD_WINDOWS_10, "8PTT6-RNW4C-6V7J2-C2D3X-MHBPB"},
-    {"ProfessionalEducationN", BUILD_WINDOWS_10, "GJTYN-HDMQY-FRR76-HVGC7-QPF8P"},
-    {"ProfessionalWorkstation", BUILD_WINDOWS_10, "DXG7C-N36C4-C4HTG-X4T3X-2YV77"},
-    {"ProfessionalWorkstationN", BUILD_WINDOWS_10, "WYPNQ-8C467-V2W6J-TX4WX-WT2RQ"},
-    {"Education", BUILD_WINDOWS_10, "YNMGQ-8RYV3-4PGQ3-C8XTP-7CFBY"},
-    {"EducationN", BUILD_WINDOWS_10, "84NGF-MHBT6-FXBX8-QWJK7-DRR8H"},
-    {"Enterprise", BUILD_WINDOWS_10, "NPPR9-FWDCX-D2C8J-H872K-2YT43"},
-    {"EnterpriseN", BUILD_WINDOWS_10, "DPH2V-TTNVB-4X9Q3-TJR4H-KHJW4"},
-    {"EnterpriseS", BUILD_SERVER_2019, "M7XTQ-FN8P6-TTKYV-9D4CC-J462D"},
-    {"EnterpriseS", BUILD_WINDOWS_10, "DCPHK-NFMTC-H88MJ-PFHPY-QJ4BJ"},
-    {"EnterpriseSN", BUILD_SERVER_2019, "92NFX-8DJQP-P6BBQ-THF9C-7CG2H"},
-    {"IoTEnterprise", BUILD_WINDOWS_10, "XQQYW-NFFMW-XJPBH-K8732-CKFFD"},
-    {"IoTEnterpriseS", BUILD_SERVER_2019, "CGK42-GYN6Y-VD22B-BX98W-J8JXD"},
-    {"ServerStandard", BUILD_SERVER_2025, "TVRH6-WHNXV-R9WG3-9XRFY-MY832"},
-    {"ServerStandard", BUILD_SERVER_2022, "VDYBN-27WPP-V4HQT-9VMD4-VMK7H"},
-    {"ServerStandard", BUILD_SERVER_2019, "N69G4-B89J2-4G8F4-WWYCC-J464C"},
-    {"ServerStandard", BUILD_WINDOWS_10, "WC2BQ-8NRM3-FDDYY-2BFGV-KHKQY"},
-    {"ServerDatacenter", BUILD_SERVER_2025, "D764K-2NDRG-47T6Q-P8T8W-YP6DF"},
-    {"ServerDatacenter", BUILD_SERVER_2022, "WX4NM-KYWYW-QJJR4-XV3QB-6VM33"},
-    {"ServerDatacenter", BUILD_SERVER_2019, "WMDGN-G9PQG-XVVXX-R3X43-63DFG"},
-    {"ServerDatacenter", BUILD_WINDOWS_10, "CB7KF-BWN84-R7R2Y-793K2-8XDDG"},
-};
 
 /* The length of an edition's name without what says that it is an evaluation or has no desktop. */
 static size_t bare_length(const char *edition)
@@ -57,20 +22,14 @@ static size_t bare_length(const char *edition)
     return length;
 }
 
-static bool is_edition(const struct medium_image *image, const char *edition, size_t length)
+static bool is_edition_of(const struct medium_image *image, const char *edition, size_t length)
 {
     return bare_length(image->edition) == length && !strncasecmp(image->edition, edition, length);
 }
 
-const char *answers_generic_key(const struct medium_image *image)
+bool answers_is_edition(const struct medium_image *image, const char *edition)
 {
-    if (image->evaluation)
-        return NULL;
-    for (size_t n = 0; n < ARRAY_SIZE(generic_keys); n++)
-        if (image->build >= generic_keys[n].build &&
-            is_edition(image, generic_keys[n].edition, strlen(generic_keys[n].edition)))
-            return generic_keys[n].key;
-    return NULL;
+    return is_edition_of(image, edition, strlen(edition));
 }
 
 /* What people call them. The first edition that the medium has. */
@@ -104,7 +63,7 @@ static unsigned rank(const struct medium_image *image)
     unsigned place = UNKNOWN_RANK;
 
     for (unsigned n = 0; n < ARRAY_SIZE(preferences); n++)
-        if (is_edition(image, preferences[n], strlen(preferences[n])))
+        if (answers_is_edition(image, preferences[n]))
             place = n;
     return place + (medium_image_is_core(image) ? CORE_RANK : 0);
 }
@@ -142,13 +101,13 @@ static unsigned rank_by_name(const struct medium_image *image, const char *name)
         if (strcasecmp(usual->name, name) != 0)
             continue;
         for (unsigned e = 0; e < ARRAY_SIZE(usual->editions) && usual->editions[e]; e++)
-            if (is_edition(image, usual->editions[e], strlen(usual->editions[e])))
+            if (answers_is_edition(image, usual->editions[e]))
                 return usual->core && !medium_image_is_core(image) ? NO_RANK : e * UNKNOWN_RANK + rank(image);
         return NO_RANK;
     }
     if (!strcasecmp(name, "core") && medium_image_is_core(image))
         return rank(image);
-    if (!is_edition(image, name, bare_length(name)) || (core && !medium_image_is_core(image)))
+    if (!is_edition_of(image, name, bare_length(name)) || (core && !medium_image_is_core(image)))
         return NO_RANK;
     return rank(image);
 }

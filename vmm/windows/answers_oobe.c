@@ -59,6 +59,9 @@ static void accounts(struct xml *xml, const struct answer_plan *plan)
     xml_element(xml, "Enabled", "true");
     xml_element(xml, "LogonCount", "65432");
     xml_element(xml, "Username", plan->user);
+    /* This machine's own accounts; without it a member looks for the user in its domain. */
+    if (plan->answers->domain)
+        xml_element(xml, "Domain", ".");
     password(xml, "Password", plan->password);
     xml_close(xml);
 }

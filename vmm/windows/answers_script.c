@@ -41,15 +41,20 @@ struct line {
 #define MAP_SHARE "net use Z: http://" NET_SHARE_ADDRESS "/ /persistent:yes"
 #define RUN SETTINGS "Run"
 #define AGAIN "\"cmd.exe /d /c C:\\Windows\\Setup\\Scripts\\SetupComplete.cmd again\""
+#define PAUSE "ping -n 6 127.0.0.1 >nul"
 #define VERSION "\"HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\""
 
 /*
- * The logon waits up to five minutes for a first phase that has begun: Windows may show the desktop before it is over.
- * Windows forgets the first logon's commands when it is cut off in the middle of them, so every logon comes here again,
- * which waits in the same way, until the first is complete; that one may still take itself off the machine's list,
- * which later ones may not. The listener may be cut off as it is told, so the next logon says the report once more, by
- * the user's own list, which Windows empties itself. Each phase has a log of its own, which the user that it runs as
- * can write: without one its lines would not be run. Files are read as UTF-8: the command is.
+ * Each phase is done once, and by one at a time. Windows may show the desktop before the first phase is over; it
+ * forgets the first logon's commands when it is cut off in the middle of them, so every logon comes here again until
+ * the first is complete, and may find it at work. A lock is a file that is held open: another's redirection to it
+ * fails, so that its command is not run, and whatever ends the holder gives it back, where a mark would stay for ever.
+ * That of the logon is the user's, who may have no right to write where the marks are.
+ *
+ * The first logon may still take itself off the machine's list, which later ones may not. The listener may be cut off
+ * as it is told, so the next logon says the report once more, by the user's own list, which Windows empties itself.
+ * Each phase has a log of its own, which the user that it runs as can write: without one its lines would not be run.
+ * Files are read as UTF-8: the command is.
  */
 static const struct line phases[] = {
     {ALWAYS, "@echo off"},
@@ -58,38 +63,47 @@ static const struct line phases[] = {
     {ALWAYS, "set \"self=%~f0\""},
     {ALWAYS, "set \"here=%~dp0\""},
     {ALWAYS, "set \"log=%SystemRoot%\\Temp\\SetupComplete%~1.log\""},
+    {ALWAYS, "set \"system=waits\""},
+    {ALWAYS, "set \"logon=waits\""},
     {ALWAYS, "if /i \"%~1\"==\"logon\" goto logon"},
-    {ALWAYS, "if /i \"%~1\"==\"again\" goto again"},
+    {ALWAYS, "if /i \"%~1\"==\"again\" goto logon"},
     {PROGRAMS, "if /i \"%~1\"==\"programs\" goto programs"},
-    {ALWAYS, "call :system >>\"%log%\" 2>&1"},
-    {ALWAYS, "exit /b 0"},
-    {ALWAYS, ""},
-    {ALWAYS, ":again"},
-    {ALWAYS, "for /l %%n in (1,1,60) do if exist \"%here%logon.started\" if not exist \"%here%logon.complete\" "
-             "ping -n 6 127.0.0.1 >nul"},
-    {ALWAYS, "if not exist \"%here%logon.complete\" goto logon"},
-    {ALWAYS, "call :report >>\"%log%\" 2>&1"},
+    {ALWAYS, "call :once >>\"%log%\" 2>&1"},
     {ALWAYS, "exit /b 0"},
     {ALWAYS, ""},
     {ALWAYS, ":logon"},
-    {ALWAYS, "echo started>\"%here%logon.started\""},
-    {ALWAYS, "for /l %%n in (1,1,60) do if exist \"%here%system.started\" if not exist \"%here%system.complete\" "
-             "ping -n 6 127.0.0.1 >nul"},
-    {ALWAYS, "if not exist \"%here%system.complete\" call :system >>\"%log%\" 2>&1"},
+    {ALWAYS, "if not exist \"%here%logon.complete\" 9>\"%LOCALAPPDATA%\\SetupComplete.lock\" call :first"},
+    {ALWAYS, "if exist \"%here%logon.complete\" set \"logon=done\""},
+    {ALWAYS, "if \"%logon%\"==\"waits\" " PAUSE},
+    {ALWAYS, "if \"%logon%\"==\"waits\" goto logon"},
+    {ALWAYS, "call :report >>\"%log%\" 2>&1"},
+    {ALWAYS, "exit /b 0"},
+    {ALWAYS, ""},
+    {ALWAYS, ":first"},
+    {ALWAYS, "set \"logon=done\""},
+    {ALWAYS, "if exist \"%here%logon.complete\" exit /b 0"},
+    {ALWAYS, "call :once >>\"%log%\" 2>&1"},
     {ALWAYS, "call :user >>\"%log%\" 2>&1"},
     {ALWAYS, "call :forget >>\"%log%\" 2>&1"},
     {PROGRAMS, "start \"Casement\" cmd.exe /d /c \"%self%\" programs"},
     {ALWAYS, "echo complete>\"%here%logon.complete\""},
     {ALWAYS, "reg add \"" EXPLORER "RunOnce\" /v Casement /t REG_SZ /d " AGAIN " /f >>\"%log%\" 2>&1"},
     {ALWAYS, "reg delete \"" RUN "\" /v Casement /f >>\"%log%\" 2>&1"},
-    {ALWAYS, "call :report >>\"%log%\" 2>&1"},
+    {ALWAYS, "exit /b 0"},
+    {ALWAYS, ""},
+    {ALWAYS, ":once"},
+    {ALWAYS, "if not exist \"%here%system.complete\" 8>\"%here%system.lock\" call :system"},
+    {ALWAYS, "if exist \"%here%system.complete\" set \"system=done\""},
+    {ALWAYS, "if \"%system%\"==\"waits\" " PAUSE},
+    {ALWAYS, "if \"%system%\"==\"waits\" goto once"},
     {ALWAYS, "exit /b 0"},
     {ALWAYS, ""},
 };
 
 static const struct line as_system[] = {
     {ALWAYS, ":system"},
-    {ALWAYS, "echo started>\"%here%system.started\""},
+    {ALWAYS, "set \"system=done\""},
+    {ALWAYS, "if exist \"%here%system.complete\" exit /b 0"},
     {ALWAYS, "reg add \"" RUN "\" /v Casement /t REG_SZ /d " AGAIN " /f"},
     {ALWAYS, DWORD(WORKSTATION, "AllowInsecureGuestAuth", "1")},
     {ALWAYS, DWORD(POLICIES "Windows\\LanmanWorkstation", "AllowInsecureGuestAuth", "1")},
@@ -224,7 +238,7 @@ char *answers_script(const struct answers *answers, const struct medium_image *i
     FILE *out;
     unsigned is;
 
-    if (answers_check(answers, error) < 0)
+    if (answers_check(answers, error) < 0 || answers_check_image(answers, image, error) < 0)
         return NULL;
     out = open_memstream(&text, size);
     if (!out) {

@@ -14,8 +14,8 @@ static void shell(struct xml *xml, const struct answer_plan *plan)
     xml_element(xml, "Manufacturer", "Casement");
     xml_element(xml, "Model", "Virtual machine");
     xml_close(xml);
-    if (plan->answers->time_zone)
-        xml_element(xml, "TimeZone", plan->answers->time_zone);
+    if (*plan->time_zone)
+        xml_element(xml, "TimeZone", plan->time_zone);
     xml_close(xml);
 }
 
@@ -79,6 +79,11 @@ static void deployment(struct xml *xml, const struct answer_plan *plan)
         answers_run_registry(xml, &order, "HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\OOBE", "BypassNRO", 1);
         no_suggestions(xml, &order);
     }
+    /* A hypervisor that cannot run is away before the next start. dism.exe ends with 3010 when a restart is wanted. */
+    if (plan->hyperv && !plan->answers->nested)
+        answers_run(xml, &order,
+                    "cmd.exe /d /c \"dism.exe /online /disable-feature /featurename:Microsoft-Hyper-V /norestart & "
+                    "exit 0\"");
     /* Private, else the firewall keeps services from the machine's own network. */
     answers_run_registry(
         xml, &order,

@@ -1,11 +1,13 @@
 /* The answer file's passes that run before the new system does: windowsPE, offlineServicing, generalize. */
+#include <ctype.h>
 #include <stdio.h>
 
 #include "answers_private.h"
 #include "casement/bytes.h"
 
 #define WINDOWS_PARTITION 3
-#define WINDOWS_11_MEMORY (4 * GiB)
+/* Setup asks for 4 GiB, and firmware and its tables take some of what the machine has. */
+#define WINDOWS_11_MEMORY (4 * GiB + 256 * MiB)
 #define WINDOWS_11_DISK (64 * GiB)
 
 static void international(struct xml *xml, const struct answer_plan *plan)
@@ -98,17 +100,25 @@ static void image_install(struct xml *xml, const struct answer_plan *plan)
 }
 
 /* A blank key would make Setup ask for one. */
+static void product_key(struct xml *xml, const struct answer_plan *plan)
+{
+    const char *key = answers_setup_key(plan->answers, plan->image);
+    char large[sizeof "VK7JG-NPHTM-C97JM-9MPGT-3V66T"] = "";
+
+    if (!key)
+        return;
+    for (size_t n = 0; n < sizeof large - 1 && key[n]; n++)
+        large[n] = (char)toupper((unsigned char)key[n]);
+    xml_open(xml, "ProductKey");
+    xml_element(xml, "Key", large);
+    show_errors(xml);
+    xml_close(xml);
+}
+
 static void user_data(struct xml *xml, const struct answer_plan *plan)
 {
-    const char *key = answers_generic_key(plan->image);
-
     xml_open(xml, "UserData");
-    if (key) {
-        xml_open(xml, "ProductKey");
-        xml_element(xml, "Key", key);
-        show_errors(xml);
-        xml_close(xml);
-    }
+    product_key(xml, plan);
     xml_element(xml, "AcceptEula", "true");
     xml_element(xml, "FullName", plan->user);
     xml_element(xml, "Organization", "Casement");

@@ -20,6 +20,7 @@ void answers_plan(struct answer_plan *plan, const struct answers *answers, const
 
     *plan = (struct answer_plan){.answers = answers, .image = image, .server = medium_image_is_server(image)};
     plan->windows11 = !plan->server && image->build >= BUILD_WINDOWS_11;
+    plan->hyperv = answers_is_hyperv_server(image);
     plan->user = answers->user ? answers->user : "Docker";
     plan->password = answers->password ? answers->password : "admin";
     /* A medium in a language that the table does not have: Windows knows it. */
@@ -27,6 +28,8 @@ void answers_plan(struct answer_plan *plan, const struct answers *answers, const
     plan->region = tag_of(answers->region, plan->language);
     region = locale_find(plan->region);
     plan->system_locale = region && region->flags & LOCALE_UNICODE ? plan->language : plan->region;
+    if (answers->time_zone)
+        answers_time_zone(answers->time_zone, plan->time_zone);
     keyboard = answers->keyboard ? locale_find(answers->keyboard) : region;
     if (keyboard)
         locale_keyboard(keyboard, plan->keyboard);
@@ -113,7 +116,7 @@ char *answers_xml(const struct answers *answers, const struct medium_image *imag
     struct answer_plan plan;
     struct xml *xml;
 
-    if (answers_check(answers, error) < 0)
+    if (answers_check(answers, error) < 0 || answers_check_image(answers, image, error) < 0)
         return NULL;
     xml = xml_create();
     if (!xml) {

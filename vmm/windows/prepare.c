@@ -178,8 +178,8 @@ static int identify(struct preparation *p, struct medium_image *image, struct er
     failed = medium_identify(p->journey.medium, medium, error);
     if (failed == 0) {
         chosen = answers_choose(answers, medium, error);
-        failed = chosen ? 0 : -EINVAL;
-        if (chosen && !medium->boots_efi)
+        failed = chosen ? answers_check_image(answers, chosen, error) : -EINVAL;
+        if (failed == 0 && !medium->boots_efi)
             failed =
                 error_set(error, ENOTSUP, "%s: UEFI firmware cannot start it; get a medium as the vendor publishes it",
                           p->journey.medium);
@@ -190,6 +190,8 @@ static int identify(struct preparation *p, struct medium_image *image, struct er
         return failed;
     log_info("%s: %s, build %u.%u, %s", p->journey.medium, *image->display_name ? image->display_name : image->name,
              image->build, image->revision, image->language);
+    if (!p->config->windows.answer_file)
+        answers_warn(answers, image);
     p->journey.image = image->index;
     p->journey.build = image->build;
     snprintf(p->journey.edition, sizeof p->journey.edition, "%s", image->edition);

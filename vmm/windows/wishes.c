@@ -120,6 +120,7 @@ int wishes_complete(struct config *config, struct source *source, struct error *
     answers->width = config->display_width;
     answers->height = config->display_height;
     answers->memory = config->memory;
+    answers->nested = config->nested;
     windows->profile_given = options_given("profile");
     answers->has_oem = windows->oem != NULL;
     answers->has_share = config->share != NULL;
