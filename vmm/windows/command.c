@@ -130,7 +130,7 @@ static int fetch_medium(struct tool_call *call)
     int failed = source_find("fetch", call->words[0], &source, &call->error);
 
     if (failed == 0 && !source.entry && !source.is_link)
-        failed = error_set(&call->error, EINVAL, "fetch %s: is a file already; give a name or a link", call->words[0]);
+        failed = error_set(&call->error, EINVAL, "fetch %s: names a file; give a name of the list or a link", call->words[0]);
     if (failed == 0 && !options.path)
         failed = error_set(&call->error, EINVAL, "%s: where to? give --to FILE", call->words[0]);
     if (failed == 0)

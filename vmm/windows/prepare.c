@@ -95,6 +95,18 @@ static int look(struct preparation *p, struct error *error)
     return used > 0 ? adopt(p, error) : used;
 }
 
+enum journey_step prepare_step(struct config *config)
+{
+    struct preparation p = {.config = config};
+    struct error ignored;
+
+    if (find_disk(&p, &ignored) < 0 || journey_read(config->state, &p.journey, &ignored) < 0)
+        return JOURNEY_NEW;
+    if (p.journey.step < JOURNEY_INSTALLING && p.disk_there && journey_disk_used(p.disk, p.qcow2, &ignored) > 0)
+        return JOURNEY_INSTALLED;
+    return p.journey.step;
+}
+
 int prepare_look(struct preparation *p, struct error *error)
 {
     int failed = look(p, error);
@@ -153,11 +165,10 @@ static int get_medium(struct preparation *p, struct waiting *waiting, struct err
         known = p->journey.fetched_by_us = false;
     memcpy(p->journey.medium, place, strlen(place) + 1);
     snprintf(p->journey.version, sizeof p->journey.version, "%s", p->source.text);
-    if (!exists(place) && !p->source.entry && !p->source.is_link)
-        return error_set(error, ENOENT, "--version %s: %s; name a disc image that is there", place, strerror(ENOENT));
-    if (!exists(place))
+    failed = source_check("--version", &p->source, error);
+    if (failed == 0 && !exists(place))
         failed = fetch_medium(p, waiting, error);
-    else if (!known && (p->source.entry || p->source.is_link))
+    else if (failed == 0 && !known && (p->source.entry || p->source.is_link))
         log_info("%s: is there already and taken as it is", place);
     if (failed == 0 && p->journey.step == JOURNEY_NEW) {
         p->journey.step = JOURNEY_FETCHED;

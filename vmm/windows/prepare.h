@@ -26,6 +26,11 @@ struct preparation {
 };
 
 /*
+ * How far the Windows of the state folder is, before the folder is anybody's; INSTALLED too when there is a system on a
+ * disk that the journey does not know of. NEW where that cannot be told: prepare_look() says why.
+ */
+enum journey_step prepare_step(struct config *config);
+/*
  * Reads the journey and looks at the disk, and settles what it is to be: preparation->journey.step is INSTALLED when
  * there is a system on the disk, whatever the journey says. Config, source, disc and trial (-1) are set; the state
  * folder is the caller's. 0, or -errno with a text, and then nothing may be touched.

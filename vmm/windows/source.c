@@ -24,22 +24,30 @@ static bool is_file_name(const char *text)
 int source_find(const char *option, const char *text, struct source *source, struct error *error)
 {
     struct error reason;
-    struct stat info;
 
     *source = (struct source){.text = text, .is_link = strstr(text, "://")};
     if (source->is_link)
         return strncasecmp(text, "http://", 7) != 0 && strncasecmp(text, "https://", 8) != 0
                    ? error_set(error, EINVAL, "%s %s: only http and https are spoken; give such a link", option, text)
                    : 0;
-    if (is_file_name(text)) {
-        if (stat(text, &info) < 0)
-            return error_set(error, errno, "%s %s: %s; name a disc image that is there", option, text, strerror(errno));
-        if (S_ISDIR(info.st_mode))
-            return error_set(error, EISDIR, "%s %s: is a folder; name a disc image in it", option, text);
+    if (is_file_name(text))
         return 0;
-    }
     source->entry = catalogue_find(text, &reason);
     return source->entry ? 0 : error_set(error, EINVAL, "%s %s", option, reason.text);
+}
+
+int source_check(const char *option, const struct source *source, struct error *error)
+{
+    struct stat info;
+
+    if (source->entry || source->is_link)
+        return 0;
+    if (stat(source->text, &info) < 0)
+        return error_set(error, errno, "%s %s: %s; name a disc image that is there", option, source->text,
+                         strerror(errno));
+    if (S_ISDIR(info.st_mode))
+        return error_set(error, EISDIR, "%s %s: is a folder; name a disc image in it", option, source->text);
+    return 0;
 }
 
 /* The tag, with the capitals that a page has it in. */

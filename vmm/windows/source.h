@@ -15,10 +15,12 @@ struct source {
 };
 
 /*
- * A text with :// in it is a link, one with a slash or that ends with .iso a file, which must be there; else it is a
- * name of the catalogue. 0, or with a text that begins with `option`: -EINVAL unknown, -ENOENT no such file.
+ * A text with :// in it is a link, one with a slash or that ends with .iso a file; else it is a name of the catalogue.
+ * Nothing is looked for. 0, or -EINVAL with a text that begins with `option`.
  */
 int source_find(const char *option, const char *text, struct source *source, struct error *error);
+/* Is a file that it names there? 0, or with a text that begins with `option`: -ENOENT, -EISDIR. */
+int source_check(const char *option, const struct source *source, struct error *error);
 /* Where in the folder its medium is kept, or the user's own file. language: NULL, or what was asked for. */
 void source_place(const struct source *source, const char *folder, const char *language, char path[PATH_MAX]);
 /*
