@@ -1,4 +1,5 @@
 /* See fake_prepare.h. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,7 @@
 
 #include "../../vmm/options.h"
 #include "../../vmm/windows/wishes.h"
-#include "casement/bytes.h"
+#include "casement/log.h"
 #include "cmocka_all.h"
 #include "fake_folder.h"
 #include "fake_prepare.h"
@@ -91,6 +92,13 @@ int fake_prepare_look(const char *version, const char *const options[], unsigned
     return failed == 0 ? prepare_look(&windows.p, &windows.error) : failed;
 }
 
+int fake_prepare_go(void)
+{
+    return windows.p.journey.step == JOURNEY_INSTALLED
+               ? 0
+               : waiting_run(&windows.config, prepare, &windows.p, &windows.error);
+}
+
 int fake_start_with(const char *version, const char *const options[], unsigned count)
 {
     const char *all[OPTIONS_MOST_HERE] = {"--disk-size=256M"};
@@ -99,9 +107,7 @@ int fake_start_with(const char *version, const char *const options[], unsigned c
     for (unsigned n = 0; n < count; n++)
         all[n + 1] = options[n];
     failed = fake_prepare_look(version, all, count + 1);
-    if (failed == 0 && windows.p.journey.step != JOURNEY_INSTALLED)
-        failed = waiting_run(&windows.config, prepare, &windows.p, &windows.error);
-    return failed;
+    return failed == 0 ? fake_prepare_go() : failed;
 }
 
 int fake_start(const char *version, const char *option)
@@ -116,4 +122,34 @@ void fake_prepare_step(enum journey_step step)
     assert_int_equal(journey_read(windows.state, &journey, &windows.error), 0);
     journey.step = step;
     assert_int_equal(journey_write(windows.state, &journey, &windows.error), 0);
+}
+
+static int heard = -1;
+
+void fake_prepare_listen(void)
+{
+    heard = open(fake_below("log"), O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    assert_true(heard >= 0);
+    log_set_output(heard);
+}
+
+bool fake_prepare_heard(const char *text)
+{
+    char lines[8192];
+    ssize_t length = pread(heard, lines, sizeof lines - 1, 0);
+
+    log_set_output(STDERR_FILENO);
+    close(heard);
+    assert_true(length >= 0);
+    lines[length] = 0;
+    return strstr(lines, text);
+}
+
+void fake_prepare_driver(const char *tree, const char *name)
+{
+    char path[256];
+
+    fake_prepare_run("mkdir -p %s/%s/w11/amd64", tree, name);
+    snprintf(path, sizeof path, "%s/%s/w11/amd64/%s.inf", tree, name, name);
+    fake_text(path, "[Manufacturer]\n%M% = M, NTamd64.10.0\n");
 }

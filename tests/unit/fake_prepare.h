@@ -29,10 +29,18 @@ void fake_prepare_medium(const char *path, const char *images);
 
 /* The options' wishes and a look at what is there, and no more. */
 int fake_prepare_look(const char *version, const char *const options[], unsigned count);
-/* And what is left to do. fake_start() has one option, or none (NULL). */
+/* What is left to do after that. */
+int fake_prepare_go(void);
+/* Both. fake_start() has one option, or none (NULL). */
 int fake_start_with(const char *version, const char *const options[], unsigned count);
 int fake_start(const char *version, const char *option);
 
 void fake_prepare_step(enum journey_step step);
+
+/* From here on lines of the log are kept, until a text is looked for in them. */
+void fake_prepare_listen(void);
+bool fake_prepare_heard(const char *text);
+/* A tree of virtio-win's layout with one driver of Windows 11, which may be added to. */
+void fake_prepare_driver(const char *tree, const char *name);
 
 #endif
