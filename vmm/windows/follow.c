@@ -217,7 +217,7 @@ static void on_progress(void *opaque, struct machine_progress *progress)
     pthread_mutex_lock(&f->lock);
     progress->active = *f->title;
     memcpy(progress->title, f->title, sizeof f->title);
-    progress->seconds_left = -1;
+    progress->per_second = progress->seconds_left = -1;
     pthread_mutex_unlock(&f->lock);
 }
 
