@@ -101,6 +101,14 @@ static void only_the_last_seconds_count(void **unused)
     }
     assert_int_equal(told.rate, 0);
     assert_int_equal(told.seconds_left, -1);
+    meter = new_meter(100000 * MB);
+    done = 0;
+    for (unsigned n = 0; n < 18; n++) {
+        done += n * MB;
+        fetch_meter_tell(&meter, done, true);
+        pass(&meter, n < 17 ? 1000 : 0);
+    }
+    assert_near(told.rate, 14 * MB); /* 11 to 17 */
     /* The server has another version: from the start again. */
     pass(&meter, 1000);
     fetch_meter_tell(&meter, 0, true);
