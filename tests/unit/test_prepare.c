@@ -158,6 +158,54 @@ static void an_installation_keeps_its_version(void **unused)
     fake_refused(&windows.error, fake_start("2022", NULL), ENOENT, "the disk is gone", "set-aside");
 }
 
+static uint64_t disk_size(const char *path, enum block_format format)
+{
+    struct image_info info;
+
+    if (image_info(path, format, true, &info, &windows.error) < 0)
+        fail_msg("%s", windows.error.text);
+    return info.size;
+}
+
+/* When the user says so, and only larger. */
+static void the_disk_grows(void **unused)
+{
+    static const struct {
+        const char *option;
+        uint64_t size;
+        const char *says;
+    } rows[] = {{"--disk-size=257M", 257 * MiB, "had 256 MiB and has 257 MiB now"},
+                {"--disk-size=256M", 257 * MiB, "has 257 MiB and stays so"},
+                {"--disk-size=257M", 257 * MiB, NULL},
+                {NULL, 257 * MiB, NULL},
+                {"--disk-size=1G", GiB, "has 1024 MiB now"}};
+    static const char *const formats[] = {"--disk-format=raw", "--disk-format=qcow2"};
+
+    (void)unused;
+    for (unsigned qcow2 = 0; qcow2 < 2; qcow2++) {
+        enum block_format format = qcow2 ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW;
+        char path[140];
+
+        snprintf(path, sizeof path, "%s/data.%s", windows.state, qcow2 ? "qcow2" : "img");
+        fake_prepare_run("rm -f %s/*%s", windows.state, "");
+        assert_int_equal(fake_start(windows.iso, formats[qcow2]), 0);
+        fake_prepare_step(JOURNEY_INSTALLED);
+        assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
+        for (size_t n = 0; n < ARRAY_SIZE(rows); n++) {
+            assert_int_equal(fake_prepare_look(windows.iso, &rows[n].option, rows[n].option ? 1 : 0), 0);
+            fake_prepare_listen();
+            assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
+            assert_int_equal(fake_prepare_heard(rows[n].says ? rows[n].says : "--disk-size"), rows[n].says != NULL);
+            assert_int_equal(disk_size(path, format), rows[n].size);
+        }
+        assert_int_equal(fake_prepare_look(windows.iso, &formats[!qcow2], 1), 0);
+        fake_prepare_listen();
+        assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
+        assert_true(fake_prepare_heard("is there and stays as it is"));
+        assert_string_equal(windows.config.disks[0].path, path);
+    }
+}
+
 static void other_disks_wait(void **unused)
 {
     char option[160], other[96];
@@ -367,6 +415,7 @@ int main(void)
         PREPARED(what_is_there_stays),
         PREPARED(what_is_taken_over_keeps_its_bus),
         PREPARED(what_only_setup_needs_may_go),
+        PREPARED(the_disk_grows),
         PREPARED(other_disks_wait),
         PREPARED(a_profile_that_was_not_used),
         PREPARED(another_profile),

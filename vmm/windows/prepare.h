@@ -39,8 +39,9 @@ int prepare_look(struct preparation *preparation, struct error *error);
 /* The steps that are left, as waiting_run()'s work; opaque is the preparation. 0, or -errno with a text. */
 int prepare(void *preparation, struct waiting *waiting, struct error *error);
 /*
- * Puts the disks that the step needs in front of the user's, or instead of them; what a change of profile needs goes
- * behind them, so that none of them moves. Network card as in the profile. 0, or -errno with a text.
+ * Makes the system disk as large as the user has said, if that is more than it has. Puts the disks that the step needs
+ * in front of the user's, or instead of them; what a change of profile needs goes behind them, so that none of them
+ * moves. Network card as in the profile. 0, or -errno with a text.
  */
 int prepare_disks(struct preparation *preparation, struct error *error);
 

@@ -136,6 +136,8 @@ int wishes_complete(struct config *config, struct source *source, struct error *
     answers->height = config->display_height;
     answers->memory = config->memory;
     windows->profile_given = options_given("profile");
+    windows->disk_size_given = options_wished("disk-size");
+    windows->disk_format_given = options_wished("disk-format");
     answers->has_oem = windows->oem != NULL;
     answers->has_share = config->share != NULL;
     if (failed == 0 && windows->disk_size % 512)
