@@ -160,6 +160,12 @@ static void by_hand_when_nothing_else_is_left(void **unused)
     vendor.entry.slug = NULL;
     fake_refused(&windows.error, start(NULL), ENOENT, "leads nowhere", place());
     assert_int_equal(vendor.asked, 3);
+    vendor.pages[0].times = 0;
+    vendor.entry.sha256 = "0000000000000000000000000000000000000000000000000000000000000000";
+    fake_refused(&windows.error, start(NULL), EBADMSG, "leads to another file than the known one", place());
+    assert_int_equal(journey_read(windows.state, &windows.p.journey, &windows.error), 0);
+    assert_string_equal(windows.p.journey.digest, "");
+    vendor.entry.sha256 = vendor.digest;
     /* What is put there is the user's: looked at, used and kept. */
     fake_prepare_run("cp %s %s", windows.iso, place());
     vendor.pages[0].requests = 0;

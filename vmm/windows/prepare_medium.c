@@ -33,8 +33,10 @@ static int fetch_medium(struct preparation *p, struct waiting *waiting, struct e
         failed = source_fetch(&p->source, windows->answers.language, &options, p->journey.digest, error);
         /* A file that has this name then is the user's. */
         p->journey.fetched_by_us = failed == 0;
-        if (failed < 0)
+        if (failed < 0) {
+            p->journey.digest[0] = 0;
             journey_write(p->config->state, &p->journey, NULL);
+        }
     }
     if (failed == 0 && !options.sha256)
         log_warning("%s: nobody has said what its SHA-256 must be; it is %s", p->journey.medium, p->journey.digest);
