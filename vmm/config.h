@@ -51,8 +51,9 @@ struct config_windows {
     char *password_file, *domain_password_file, *key_file;
     char *oem, *answer_file, *drivers; /* NULL: none */
     enum config_profile profile;
-    bool profile_given; /* by the user */
-    uint64_t disk_size; /* bytes */
+    bool profile_given;                      /* by the user */
+    uint64_t disk_size;                      /* bytes */
+    bool disk_size_given, disk_format_given; /* the user has said so: what differs is grown, or told */
     enum block_format disk_format;
     uint64_t connections;
     bool remove_medium;

@@ -23,8 +23,8 @@ enum machine_power { MACHINE_POWER_BUTTON, MACHINE_RESET, MACHINE_OFF };
 struct machine_progress {
     bool active;
     char title[96], unit[16];
-    uint64_t done, total; /* total 0: unknown */
-    int64_t seconds_left; /* -1: unknown */
+    uint64_t done, total;             /* total 0: unknown */
+    int64_t per_second, seconds_left; /* units, of late; -1: unknown */
 };
 
 struct machine_status {

@@ -53,6 +53,14 @@ bool options_given(const char *name)
     return false;
 }
 
+bool options_wished(const char *name)
+{
+    for (size_t n = 0; n < given_count; n++)
+        if (!strcmp(given[n].option->name, name) && given[n].source != defaults && given[n].source != container)
+            return true;
+    return false;
+}
+
 static void drop(struct given *entry)
 {
     if (entry->value && entry->option->secret)

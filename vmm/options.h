@@ -18,6 +18,8 @@ int options_parse(struct config *config, enum options_command command, int count
                   struct error *error);
 /* Whether the user said it by this name, in the environment or among the arguments. After options_parse(). */
 bool options_given(const char *name);
+/* The same, or by a variable of another name (below). */
+bool options_wished(const char *name);
 /*
  * The same with values that go by other names than CASEMENT_...: they come after the defaults and before the
  * environment. variable is the name that the user has given the value by, which texts then say instead of the option's;

@@ -102,7 +102,7 @@ const struct option option_table[] = {
     {.name = "profile", .metavar = "inbox|virtio|scsi|ahci", .fallback = "inbox", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.profile, "inbox|virtio|scsi|ahci"),
      .help = "system disk and network card: NVMe and Intel 82574L, which Windows has drivers for, virtio (fastest), for which it needs --drivers, virtio SCSI with the same card, or AHCI with an 82574L; an installed Windows changes in two starts, when it has shown that it drives such disks"},
     {.name = "disk-size", .metavar = "SIZE", .fallback = "64G", .type = SIZE, .only = OPTIONS_WINDOWS, AT(windows.disk_size), .least = 256 * MiB, .most = 64 * 1024 * GiB,
-     .help = "size of the system disk, when it is made"},
+     .help = "size of the system disk; one that is smaller already is made larger"},
     {.name = "disk-format", .metavar = "raw|qcow2", .fallback = "raw", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.disk_format, "raw|qcow2"), .help = "format of the system disk, when it is made"},
     {.name = "connections", .metavar = "N", .fallback = "4", .type = NUMBER, .only = OPTIONS_WINDOWS, AT(windows.connections), .least = 1, .most = 16, .help = "connections of a download"},
     {.name = "remove-medium", .metavar = "off|on", .fallback = "on", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.remove_medium, "off|on"), .help = "delete a medium that was downloaded once Windows is installed"},

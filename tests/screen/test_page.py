@@ -68,11 +68,12 @@ def test_progress_before_there_is_a_screen(fake, open_page):
     machine = fake()
     display, machine.status["display"] = machine.status["display"], None
     machine.status.update(phase="starting", progress={
-        "title": "Downloading", "done": 1500000000, "total": 6000000000, "unit": "bytes", "seconds_left": 95})
+        "title": "Downloading", "done": 1500000000, "total": 6000000000, "unit": "bytes",
+        "per_second": 15800000, "seconds_left": 95})
     page = open_page(machine.url)
     page.wait("#cover-progress")
     assert page.text("#cover-title") == "Downloading"
-    assert page.text("#cover-done") == "1.5 GB of 6.0 GB"
+    assert page.text("#cover-done") == "1.5 GB of 6.0 GB at 16 MB/s"
     assert page.text("#cover-left") == "1 min 35 s left"
     assert page.run("document.querySelector('#cover-bar').value") == pytest.approx(0.25)
     assert page.run("document.querySelector('#b-paste').disabled")

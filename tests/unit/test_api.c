@@ -213,12 +213,18 @@ static void what_is_read(void **state)
     assert_true(json_is_real(json_object_get(json_object_get(json, "usage"), "cpu_percent")));
     json_decref(json);
     machine.status.width = 0;
-    machine.status.progress = (struct machine_progress){
-        .active = true, .title = "Download", .unit = "bytes", .done = 5, .total = 10, .seconds_left = -1};
+    machine.status.progress = (struct machine_progress){.active = true,
+                                                        .title = "Download",
+                                                        .unit = "bytes",
+                                                        .done = 5,
+                                                        .total = 10,
+                                                        .per_second = 7,
+                                                        .seconds_left = -1};
     assert_int_equal(call("GET", "/api/v1/status", ""), 200);
     json = parsed();
     assert_true(json_is_null(json_object_get(json, "display")));
     assert_int_equal(json_integer_value(json_object_get(json_object_get(json, "progress"), "done")), 5);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(json, "progress"), "per_second")), 7);
     assert_true(json_is_null(json_object_get(json_object_get(json, "progress"), "seconds_left")));
     json_decref(json);
     assert_int_equal(call("GET", "/api/v1/layouts", ""), 200);

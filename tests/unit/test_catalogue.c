@@ -128,6 +128,12 @@ static void the_table_is_sound(void **state)
 
     (void)state;
     for (const struct catalogue_entry *entry; (entry = catalogue_at(count)); count++) {
+        const struct medium_image image = catalogue_presume(entry);
+        const char *folder = catalogue_driver_folder(&image);
+
+        /* w11 of win11x64, 2k25 of win2025-eval */
+        assert_non_null(folder);
+        assert_memory_equal(entry->id + (*folder == 'w' ? 3 : 5), folder + (*folder == 'w' ? 1 : 2), 2);
         assert_ptr_equal(find(entry->id), entry);
         assert_ptr_equal(find(entry->short_name), entry);
         assert_true(strlen(entry->name) > 5);

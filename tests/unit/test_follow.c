@@ -321,6 +321,7 @@ static void the_report_ends_it(void **state)
     assert_int_equal(strlen(on_disk().installed_at), strlen("2026-01-02T03:04:05Z"));
     assert_string_equal(title(), "");
     assert_false(fake_is_there(medium));
+    assert_false(on_disk().fetched_by_us); /* what is put there later is no medium of ours */
     reset();
     assert_int_equal(on_disk().phase, 2);
     send(FIRMWARE("/Sata(0x1,0xFFFF,0x0)"));
@@ -441,6 +442,50 @@ static void one_that_does_not_start_has_not(void **state)
     assert_string_equal(on_disk().tried, "");
 }
 
+static void on_main_stop(void *opaque)
+{
+    *(uint64_t *)opaque = follower->stop_seconds(follower->opaque);
+}
+
+static uint64_t stop_seconds(void)
+{
+    uint64_t seconds = 0;
+
+    loop_call(machine->main_loop, on_main_stop, &seconds);
+    return seconds;
+}
+
+/* Setup would do nothing with more of it, and Windows is never cut off. */
+static void how_long_a_stop_may_take(void **unused)
+{
+    (void)unused;
+    assert_int_equal(begin(JOURNEY_PREPARED, 0), 0);
+    assert_int_equal(stop_seconds(), 20);
+    send(FIRMWARE("/Sata(0x1,0xFFFF,0x0)"));
+    assert_int_equal(stop_seconds(), 20);
+    reset();
+    send(FIRMWARE("/NVMe(0x1,00)"));
+    assert_int_equal(stop_seconds(), 20);
+    send("CASEMENT-INSTALLED " REPORT "\r\n");
+    assert_true(stop_seconds() == UINT64_MAX);
+}
+
+/* Where the report may be late or never come, what was started from the disk may be Windows. */
+static void a_silent_windows_is_not_cut_off(void **unused)
+{
+    (void)unused;
+    follow->silent = true;
+    assert_int_equal(begin(JOURNEY_PREPARED, 0), 0);
+    send(FIRMWARE("/Sata(0x1,0xFFFF,0x0)"));
+    assert_int_equal(stop_seconds(), 20);
+    reset();
+    assert_int_equal(stop_seconds(), 20);
+    send(FIRMWARE("/NVMe(0x1,00)"));
+    assert_true(stop_seconds() == UINT64_MAX);
+    reset();
+    assert_int_equal(stop_seconds(), 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -453,6 +498,8 @@ int main(void)
         TEST(the_report_ends_it),
         TEST(the_media_are_taken_out),
         TEST(a_medium_of_the_users_stays),
+        TEST(how_long_a_stop_may_take),
+        TEST(a_silent_windows_is_not_cut_off),
         TEST(hostile_lines),
         TEST(a_driven_disk_is_noted),
         TEST(a_system_that_starts_has_moved),

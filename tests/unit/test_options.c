@@ -175,6 +175,9 @@ static void values_by_other_names(void **state)
     assert_int_equal(options_parse_with(&config, OPTIONS_RUN, cores, 2, 0, NULL, &error), 0);
     assert_int_equal(config.cpus, 4);
     assert_true(config.memory == 3 * GiB);
+    /* By another name, and by nobody. */
+    assert_true(options_wished("cpus") && !options_given("cpus"));
+    assert_false(options_wished("memory") || options_wished("name"));
     config_free(&config);
     setenv("CASEMENT_CPUS", "3", 1);
     assert_int_equal(options_parse_with(&config, OPTIONS_RUN, cores, 2, 0, NULL, &error), 0);

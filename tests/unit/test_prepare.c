@@ -14,113 +14,13 @@
 #include <unistd.h>
 
 #include "../../vmm/machine.h"
-#include "../../vmm/options.h"
-#include "../../vmm/windows/prepare.h"
-#include "../../vmm/windows/wishes.h"
 #include "casement/bytes.h"
 #include "casement/image.h"
-#include "casement/log.h"
 #include "cmocka_all.h"
 #include "fake_folder.h"
 #include "fake_http.h"
+#include "fake_prepare.h"
 #include "fake_wim.h"
-
-static struct config config;
-static struct preparation p;
-static struct error error;
-static char state[96], iso[96];
-
-static void run(const char *format, const char *a, const char *b)
-{
-    char command[512];
-
-    snprintf(command, sizeof command, format, a, b);
-    if (system(command) != 0) /* NOLINT(cert-env33-c): a test's own words */
-        fail_msg("%s: failed", command);
-}
-
-static void make_medium(const char *path, const char *images)
-{
-    char tree[96], name[128];
-    struct fake_wim wim = {0};
-
-    snprintf(tree, sizeof tree, "%s/tree", fake_folder);
-    run("mkdir -p %s/sources %s/efi/boot", tree, tree);
-    fake_wim_make(&wim, images, false, false);
-    snprintf(name, sizeof name, "%s/sources/install.wim", tree);
-    fake_file(name, wim.bytes, wim.length);
-    fake_wim_free(&wim);
-    snprintf(name, sizeof name, "%s/efi/boot/bootx64.efi", tree);
-    fake_text(name, "MZ");
-    run("genisoimage -quiet -udf -o %s %s", path, tree);
-    run("rm -r %s%s", tree, "");
-}
-
-static int set_up(void **unused)
-{
-    fake_folder_make(unused);
-    snprintf(state, sizeof state, "%s/state", fake_folder);
-    snprintf(iso, sizeof iso, "%s/medium.iso", fake_folder);
-    mkdir(state, 0700);
-    make_medium(iso, FAKE_WIM_XML(FAKE_WIM_PRO("1")));
-    p = (struct preparation){.disc = -1, .trial = -1};
-    return 0;
-}
-
-static void forget(void)
-{
-    config_free(&config);
-    if (p.disc >= 0)
-        close(p.disc);
-    if (p.trial >= 0)
-        close(p.trial);
-    p = (struct preparation){.disc = -1, .trial = -1};
-    error.text[0] = 0;
-}
-
-static int tear_down(void **unused)
-{
-    forget();
-    return fake_folder_remove(unused);
-}
-
-/* As a start of the program, as far as the machine: the options, then look, then what is left to do. */
-static int start(const char *version, const char *option)
-{
-    char *arguments[] = {"--version", (char *)version, "--state",     state,  "--web",       "none",
-                         "--net",     "none",          "--disk-size", "256M", (char *)option};
-    int failed;
-
-    forget();
-    p.config = &config;
-    failed = options_parse(&config, OPTIONS_WINDOWS, option ? 11 : 10, arguments, &error);
-    if (failed == 0)
-        failed = wishes_complete(&config, &p.source, &error);
-    if (failed == 0)
-        failed = config_complete(&config, &error);
-    if (failed == 0)
-        failed = prepare_look(&p, &error);
-    if (failed == 0 && p.journey.step != JOURNEY_INSTALLED)
-        failed = waiting_run(&config, prepare, &p, &error);
-    return failed;
-}
-
-static void write_step(enum journey_step step)
-{
-    struct journey journey;
-
-    assert_int_equal(journey_read(state, &journey, &error), 0);
-    journey.step = step;
-    assert_int_equal(journey_write(state, &journey, &error), 0);
-}
-
-static const char *disk(void)
-{
-    static char path[128];
-
-    snprintf(path, sizeof path, "%s/data.img", state);
-    return path;
-}
 
 static void from_an_image(void **unused)
 {
@@ -128,25 +28,25 @@ static void from_an_image(void **unused)
     struct stat info;
 
     (void)unused;
-    assert_int_equal(start(iso, NULL), 0);
-    assert_int_equal(journey_read(state, &journey, &error), 0);
+    assert_int_equal(fake_start(windows.iso, NULL), 0);
+    assert_int_equal(journey_read(windows.state, &journey, &windows.error), 0);
     assert_int_equal(journey.step, JOURNEY_PREPARED);
-    assert_string_equal(journey.medium, iso);
-    assert_string_equal(journey.version, iso);
+    assert_string_equal(journey.medium, windows.iso);
+    assert_string_equal(journey.version, windows.iso);
     assert_false(journey.fetched_by_us);
     assert_string_equal(journey.edition, "Professional");
     assert_string_equal(journey.profile, "inbox");
     assert_int_equal(journey.build, 26100);
-    assert_int_equal(stat(disk(), &info), 0);
+    assert_int_equal(stat(windows.disk, &info), 0);
     assert_true(info.st_size == 256 * MiB);
-    assert_true(p.disc >= 0 && fstat(p.disc, &info) == 0 && info.st_size > 0);
-    assert_int_equal(prepare_disks(&p, &error), 0);
-    assert_int_equal(config.disk_count, 3);
-    assert_string_equal(config.disks[0].path, disk());
-    assert_int_equal(config.disks[0].bus, CONFIG_BUS_NVME);
-    assert_int_equal(config.card, CONFIG_CARD_E1000E);
-    assert_true(config.disks[1].cdrom && config.disks[2].cdrom && config.disks[1].read_only);
-    assert_string_equal(config.disks[1].path, iso);
+    assert_true(windows.p.disc >= 0 && fstat(windows.p.disc, &info) == 0 && info.st_size > 0);
+    assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
+    assert_int_equal(windows.config.disk_count, 3);
+    assert_string_equal(windows.config.disks[0].path, windows.disk);
+    assert_int_equal(windows.config.disks[0].bus, CONFIG_BUS_NVME);
+    assert_int_equal(windows.config.card, CONFIG_CARD_E1000E);
+    assert_true(windows.config.disks[1].cdrom && windows.config.disks[2].cdrom && windows.config.disks[1].read_only);
+    assert_string_equal(windows.config.disks[1].path, windows.iso);
 }
 
 /* The same disk and no second answer to what was asked: whatever step the first attempt was ended at. */
@@ -156,15 +56,15 @@ static void goes_on_at_each_step(void **unused)
     struct stat first, now;
 
     (void)unused;
-    assert_int_equal(start(iso, NULL), 0);
-    assert_int_equal(stat(disk(), &first), 0);
+    assert_int_equal(fake_start(windows.iso, NULL), 0);
+    assert_int_equal(stat(windows.disk, &first), 0);
     for (size_t n = 0; n < ARRAY_SIZE(steps); n++) {
-        write_step(steps[n]);
-        assert_int_equal(start(iso, NULL), 0);
-        assert_int_equal(p.journey.step, steps[n] < JOURNEY_INSTALLING ? JOURNEY_PREPARED : JOURNEY_INSTALLING);
-        assert_int_equal(stat(disk(), &now), 0);
+        fake_prepare_step(steps[n]);
+        assert_int_equal(fake_start(windows.iso, NULL), 0);
+        assert_int_equal(windows.p.journey.step, steps[n] < JOURNEY_INSTALLING ? JOURNEY_PREPARED : JOURNEY_INSTALLING);
+        assert_int_equal(stat(windows.disk, &now), 0);
         assert_true(now.st_ino == first.st_ino);
-        assert_true(p.disc >= 0);
+        assert_true(windows.p.disc >= 0);
     }
 }
 
@@ -177,22 +77,22 @@ static void what_is_there_stays(void **unused)
     FILE *file;
 
     (void)unused;
-    assert_int_equal(start(iso, NULL), 0);
-    file = fopen(disk(), "r+e");
+    assert_int_equal(fake_start(windows.iso, NULL), 0);
+    file = fopen(windows.disk, "r+e");
     assert_true(file && fwrite(sector, 1, sizeof sector, file) == sizeof sector && fclose(file) == 0);
     for (size_t n = 0; n < ARRAY_SIZE(versions); n++) {
         /* With a journey that is behind, and with none. */
         if (n == 0)
-            write_step(JOURNEY_PREPARED);
+            fake_prepare_step(JOURNEY_PREPARED);
         else
-            run("rm %s/journey.json%s", state, "");
-        assert_int_equal(start(versions[n] ? versions[n] : iso, NULL), 0);
-        assert_int_equal(p.journey.step, JOURNEY_INSTALLED);
-        assert_int_equal(journey_read(state, &journey, &error), 0);
+            fake_prepare_run("rm %s/journey.json%s", windows.state, "");
+        assert_int_equal(fake_start(versions[n] ? versions[n] : windows.iso, NULL), 0);
+        assert_int_equal(windows.p.journey.step, JOURNEY_INSTALLED);
+        assert_int_equal(journey_read(windows.state, &journey, &windows.error), 0);
         assert_int_equal(journey.step, JOURNEY_INSTALLED);
-        assert_int_equal(prepare_disks(&p, &error), 0);
-        assert_int_equal(config.disk_count, 1);
-        file = fopen(disk(), "re");
+        assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
+        assert_int_equal(windows.config.disk_count, 1);
+        file = fopen(windows.disk, "re");
         assert_true(file && fread(found, 1, sizeof found, file) == sizeof found && fclose(file) == 0);
         assert_memory_equal(found, sector, sizeof sector);
     }
@@ -201,33 +101,110 @@ static void what_is_there_stays(void **unused)
 /* A system that another monitor has installed starts from the bus that it knows, and keeps it. */
 static void what_is_taken_over_keeps_its_bus(void **unused)
 {
-    FILE *file = fopen(disk(), "we");
+    FILE *file = fopen(windows.disk, "we");
 
     (void)unused;
-    assert_true(file && fputs("a system", file) >= 0 && fclose(file) == 0 && truncate(disk(), 256 * MiB) == 0);
+    assert_true(file && fputs("a system", file) >= 0 && fclose(file) == 0 && truncate(windows.disk, 256 * MiB) == 0);
     for (unsigned n = 0; n < 2; n++) {
-        assert_int_equal(start("11", n ? NULL : "--profile=scsi"), 0);
-        assert_int_equal(p.journey.step, JOURNEY_INSTALLED);
-        assert_string_equal(p.journey.profile, "scsi");
-        assert_int_equal(prepare_disks(&p, &error), 0);
-        assert_int_equal(config.disk_count, 1);
-        assert_int_equal(config.disks[0].bus, CONFIG_BUS_SCSI);
-        assert_int_equal(config.card, CONFIG_CARD_VIRTIO);
+        assert_int_equal(fake_start("11", n ? NULL : "--profile=scsi"), 0);
+        assert_int_equal(windows.p.journey.step, JOURNEY_INSTALLED);
+        assert_string_equal(windows.p.journey.profile, "scsi");
+        assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
+        assert_int_equal(windows.config.disk_count, 1);
+        assert_int_equal(windows.config.disks[0].bus, CONFIG_BUS_SCSI);
+        assert_int_equal(windows.config.card, CONFIG_CARD_VIRTIO);
     }
+}
+
+/* Nothing that Setup needed is needed by the system that it has made. */
+static void what_only_setup_needs_may_go(void **unused)
+{
+    static const char *const gone[] = {"oem", "answers.xml", "drivers", "password"};
+    static const char *const names[] = {"--oem", "--answer-file", "--drivers", "--password-file"};
+    const char *options[4];
+    char texts[4][160];
+
+    (void)unused;
+    for (unsigned n = 0; n < 4; n++) {
+        snprintf(texts[n], sizeof texts[n], "%s=%s/%s", names[n], fake_folder, gone[n]);
+        options[n] = texts[n];
+        fake_refused(&windows.error, fake_start(windows.iso, options[n]), ENOENT, names[n], gone[n]);
+    }
+    assert_int_equal(fake_start(windows.iso, NULL), 0);
+    fake_prepare_run("rm %s%s", windows.iso, "");
+    for (unsigned n = 0; n < 4; n++)
+        fake_refused(&windows.error, fake_start(windows.iso, options[n]), ENOENT, names[n], gone[n]);
+    fake_refused(&windows.error, fake_start(windows.iso, NULL), ENOENT, "--version", "disc image");
+    fake_prepare_step(JOURNEY_INSTALLED);
+    assert_int_equal(fake_start_with(windows.iso, options, 4), 0);
+    assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
+    /* Nor by one that the journey does not know of. */
+    fake_prepare_run("rm %s/journey.json && echo system | dd of=%s conv=notrunc status=none", windows.state,
+                     windows.disk);
+    assert_int_equal(fake_start_with(windows.iso, options, 4), 0);
+    assert_int_equal(windows.p.journey.step, JOURNEY_INSTALLED);
 }
 
 static void an_installation_keeps_its_version(void **unused)
 {
     (void)unused;
-    assert_int_equal(start(iso, NULL), 0);
-    write_step(JOURNEY_INSTALLING);
-    assert_int_equal(start("2022", NULL), 0);
-    assert_string_equal(p.journey.medium, iso);
-    assert_string_equal(p.journey.version, iso);
-    run("rm %s%s", iso, "");
-    fake_refused(&error, start("2022", NULL), ENOENT, "the medium of the installation", "set-aside");
-    run("rm %s%s", disk(), "");
-    fake_refused(&error, start("2022", NULL), ENOENT, "the disk is gone", "set-aside");
+    assert_int_equal(fake_start(windows.iso, NULL), 0);
+    fake_prepare_step(JOURNEY_INSTALLING);
+    assert_int_equal(fake_start("2022", NULL), 0);
+    assert_string_equal(windows.p.journey.medium, windows.iso);
+    assert_string_equal(windows.p.journey.version, windows.iso);
+    fake_prepare_run("rm %s%s", windows.iso, "");
+    fake_refused(&windows.error, fake_start("2022", NULL), ENOENT, "the medium of the installation", "set-aside");
+    fake_prepare_run("rm %s%s", windows.disk, "");
+    fake_refused(&windows.error, fake_start("2022", NULL), ENOENT, "the disk is gone", "set-aside");
+}
+
+static uint64_t disk_size(const char *path, enum block_format format)
+{
+    struct image_info info;
+
+    if (image_info(path, format, true, &info, &windows.error) < 0)
+        fail_msg("%s", windows.error.text);
+    return info.size;
+}
+
+/* When the user says so, and only larger. */
+static void the_disk_grows(void **unused)
+{
+    static const struct {
+        const char *option;
+        uint64_t size;
+        const char *says;
+    } rows[] = {{"--disk-size=257M", 257 * MiB, "had 256 MiB and has 257 MiB now"},
+                {"--disk-size=256M", 257 * MiB, "has 257 MiB and stays so"},
+                {"--disk-size=257M", 257 * MiB, NULL},
+                {NULL, 257 * MiB, NULL},
+                {"--disk-size=1G", GiB, "has 1024 MiB now"}};
+    static const char *const formats[] = {"--disk-format=raw", "--disk-format=qcow2"};
+
+    (void)unused;
+    for (unsigned qcow2 = 0; qcow2 < 2; qcow2++) {
+        enum block_format format = qcow2 ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW;
+        char path[140];
+
+        snprintf(path, sizeof path, "%s/data.%s", windows.state, qcow2 ? "qcow2" : "img");
+        fake_prepare_run("rm -f %s/*%s", windows.state, "");
+        assert_int_equal(fake_start(windows.iso, formats[qcow2]), 0);
+        fake_prepare_step(JOURNEY_INSTALLED);
+        assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
+        for (size_t n = 0; n < ARRAY_SIZE(rows); n++) {
+            assert_int_equal(fake_prepare_look(windows.iso, &rows[n].option, rows[n].option ? 1 : 0), 0);
+            fake_prepare_listen();
+            assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
+            assert_int_equal(fake_prepare_heard(rows[n].says ? rows[n].says : "--disk-size"), rows[n].says != NULL);
+            assert_int_equal(disk_size(path, format), rows[n].size);
+        }
+        assert_int_equal(fake_prepare_look(windows.iso, &formats[!qcow2], 1), 0);
+        fake_prepare_listen();
+        assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
+        assert_true(fake_prepare_heard("is there and stays as it is"));
+        assert_string_equal(windows.config.disks[0].path, path);
+    }
 }
 
 /* Before anything is made that would have to be undone. */
@@ -236,39 +213,33 @@ static void what_the_edition_does_not_take(void **unused)
     struct stat info;
 
     (void)unused;
-    make_medium(iso, FAKE_WIM_XML(FAKE_WIM_IMAGE("1", "9", "EnterpriseEval", "Client",
-                                                 "Windows 11 Enterprise Evaluation", "26100", "1742", "en-US")));
-    fake_refused(&error, start(iso, "--key=VK7JG-NPHTM-C97JM-9MPGT-3V66T"), EINVAL, "--key", "evaluation");
-    assert_int_equal(stat(disk(), &info), -1);
-    assert_int_equal(start(iso, NULL), 0);
-    assert_false(config.windows.answers.nested);
-    assert_int_equal(start(iso, "--nested"), 0);
-    assert_true(config.windows.answers.nested);
+    fake_prepare_medium(windows.iso,
+                        FAKE_WIM_XML(FAKE_WIM_IMAGE("1", "9", "EnterpriseEval", "Client",
+                                                    "Windows 11 Enterprise Evaluation", "26100", "1742", "en-US")));
+    fake_refused(&windows.error, fake_start(windows.iso, "--key=VK7JG-NPHTM-C97JM-9MPGT-3V66T"), EINVAL, "--key",
+                 "evaluation");
+    assert_int_equal(stat(windows.disk, &info), -1);
+    assert_int_equal(fake_start(windows.iso, NULL), 0);
+    assert_false(windows.config.windows.answers.nested);
+    assert_int_equal(fake_start(windows.iso, "--nested"), 0);
+    assert_true(windows.config.windows.answers.nested);
 }
 
 /* Where the user's own answer file is taken, nobody knows what it asks for. */
 static void what_the_edition_lacks_is_said(void **unused)
 {
-    char log[4096], option[160], own[128];
+    char option[160], own[128];
 
     (void)unused;
     snprintf(own, sizeof own, "%s/own.xml", fake_folder);
     fake_text(own, "<unattend/>");
     snprintf(option, sizeof option, "--answer-file=%s", own);
-    make_medium(iso,
-                FAKE_WIM_XML(FAKE_WIM_IMAGE("1", "9", "Core", "Client", "Windows 11 Home", "26100", "1742", "en-US")));
+    fake_prepare_medium(windows.iso, FAKE_WIM_XML(FAKE_WIM_IMAGE("1", "9", "Core", "Client", "Windows 11 Home", "26100",
+                                                                 "1742", "en-US")));
     for (unsigned n = 0; n < 2; n++) {
-        int output = memfd_create("log", MFD_CLOEXEC);
-        ssize_t length;
-
-        log_set_output(output);
-        assert_int_equal(start(iso, n ? option : NULL), 0);
-        log_set_output(STDERR_FILENO);
-        length = pread(output, log, sizeof log - 1, 0);
-        assert_true(length > 0);
-        log[length] = 0;
-        assert_int_equal(strstr(log, "Core is Windows Home") != NULL, n == 0);
-        close(output);
+        fake_prepare_listen();
+        assert_int_equal(fake_start(windows.iso, n ? option : NULL), 0);
+        assert_int_equal(fake_prepare_heard("Core is Windows Home"), n == 0);
     }
 }
 
@@ -278,16 +249,16 @@ static void other_disks_wait(void **unused)
 
     (void)unused;
     snprintf(other, sizeof other, "%s/other.img", fake_folder);
-    run("truncate -s 1M %s%s", other, "");
+    fake_prepare_run("truncate -s 1M %s%s", other, "");
     snprintf(option, sizeof option, "--disk=%s", other);
-    assert_int_equal(start(iso, option), 0);
-    assert_int_equal(prepare_disks(&p, &error), 0);
-    assert_int_equal(config.disk_count, 3);
-    write_step(JOURNEY_INSTALLED);
-    assert_int_equal(start(iso, option), 0);
-    assert_int_equal(prepare_disks(&p, &error), 0);
-    assert_int_equal(config.disk_count, 2);
-    assert_string_equal(config.disks[1].path, other);
+    assert_int_equal(fake_start(windows.iso, option), 0);
+    assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
+    assert_int_equal(windows.config.disk_count, 3);
+    fake_prepare_step(JOURNEY_INSTALLED);
+    assert_int_equal(fake_start(windows.iso, option), 0);
+    assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
+    assert_int_equal(windows.config.disk_count, 2);
+    assert_string_equal(windows.config.disks[1].path, other);
 }
 
 /* Until Setup has begun, the last word about the profile counts. */
@@ -297,26 +268,26 @@ static void a_profile_that_was_not_used(void **unused)
 
     (void)unused;
     for (unsigned step = JOURNEY_PREPARED; step <= JOURNEY_INSTALLING; step++) {
-        assert_int_equal(start(iso, NULL), 0);
-        assert_int_equal(journey_read(state, &journey, &error), 0);
+        assert_int_equal(fake_start(windows.iso, NULL), 0);
+        assert_int_equal(journey_read(windows.state, &journey, &windows.error), 0);
         assert_string_equal(journey.profile, "inbox");
         journey.step = (enum journey_step)step;
         snprintf(journey.profile, sizeof journey.profile, "virtio");
-        assert_int_equal(journey_write(state, &journey, &error), 0);
+        assert_int_equal(journey_write(windows.state, &journey, &windows.error), 0);
     }
-    fake_refused(&error, start(iso, NULL), EINVAL, "--profile virtio", "--drivers");
+    fake_refused(&windows.error, fake_start(windows.iso, NULL), EINVAL, "--profile virtio", "--drivers");
 }
 
 static void install_as(const char *profile, const char *tried)
 {
     struct journey journey;
 
-    assert_int_equal(start(iso, NULL), 0);
-    assert_int_equal(journey_read(state, &journey, &error), 0);
+    assert_int_equal(fake_start(windows.iso, NULL), 0);
+    assert_int_equal(journey_read(windows.state, &journey, &windows.error), 0);
     journey.step = JOURNEY_INSTALLED;
     snprintf(journey.profile, sizeof journey.profile, "%s", profile);
     snprintf(journey.tried, sizeof journey.tried, "%s", tried);
-    assert_int_equal(journey_write(state, &journey, &error), 0);
+    assert_int_equal(journey_write(windows.state, &journey, &windows.error), 0);
 }
 
 /* The disks of a start of a Windows with that profile, whose user asks for that one; "": for none. */
@@ -347,22 +318,23 @@ static void another_profile(void **unused)
         unsigned disks = rows[n].trial < 0 ? 1 : 2;
 
         install_as(rows[n].has, rows[n].tried);
-        assert_int_equal(journey_read(state, &before, &error), 0);
-        assert_int_equal(start(iso, *rows[n].asked ? rows[n].asked : NULL), 0);
-        assert_int_equal(p.profile.change, rows[n].change);
-        assert_int_equal(prepare_disks(&p, &error), 0);
-        assert_int_equal(config.disk_count, disks);
-        assert_int_equal(config.disks[0].bus, rows[n].system);
-        assert_int_equal(config.card, rows[n].system == CONFIG_BUS_VIRTIO ? CONFIG_CARD_VIRTIO : CONFIG_CARD_E1000E);
-        assert_int_equal(p.watched, disks - 1);
+        assert_int_equal(journey_read(windows.state, &before, &windows.error), 0);
+        assert_int_equal(fake_start(windows.iso, *rows[n].asked ? rows[n].asked : NULL), 0);
+        assert_int_equal(windows.p.profile.change, rows[n].change);
+        assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
+        assert_int_equal(windows.config.disk_count, disks);
+        assert_int_equal(windows.config.disks[0].bus, rows[n].system);
+        assert_int_equal(windows.config.card,
+                         rows[n].system == CONFIG_BUS_VIRTIO ? CONFIG_CARD_VIRTIO : CONFIG_CARD_E1000E);
+        assert_int_equal(windows.p.watched, disks - 1);
         if (rows[n].trial >= 0) {
-            assert_int_equal(config.disks[1].bus, rows[n].trial);
-            assert_false(config.disks[1].cdrom || config.disks[1].read_only);
-            assert_int_equal(stat(config.disks[1].path, &info), 0);
+            assert_int_equal(windows.config.disks[1].bus, rows[n].trial);
+            assert_false(windows.config.disks[1].cdrom || windows.config.disks[1].read_only);
+            assert_int_equal(stat(windows.config.disks[1].path, &info), 0);
             assert_int_equal(info.st_size, 16 * MiB);
         }
         /* Nothing is noted before the guest has driven something. */
-        assert_int_equal(journey_read(state, &after, &error), 0);
+        assert_int_equal(journey_read(windows.state, &after, &windows.error), 0);
         assert_memory_equal(&after, &before, sizeof after);
     }
 }
@@ -370,52 +342,43 @@ static void another_profile(void **unused)
 /* The user's disks keep their places, and the drivers come behind all. */
 static void drivers_for_another_profile(void **unused)
 {
-    char *arguments[] = {"--version", iso,    "--state",          state, "--web", "none",
-                         "--net",     "none", "--profile=virtio", "",    ""};
     char disk_option[160], drivers[200], folder[160];
     struct stat info;
 
     (void)unused;
     install_as("inbox", "");
     snprintf(folder, sizeof folder, "%s/drivers/viostor/w11/amd64", fake_folder);
-    run("mkdir -p %s%s", folder, "");
+    fake_prepare_run("mkdir -p %s%s", folder, "");
     snprintf(drivers, sizeof drivers, "%s/viostor.inf", folder);
     fake_text(drivers, "[Manufacturer]\n%M% = M, NTamd64.10.0\n");
     snprintf(drivers, sizeof drivers, "--drivers=%s/drivers", fake_folder);
-    snprintf(disk_option, sizeof disk_option, "--disk=%s", iso);
-    arguments[9] = drivers;
-    arguments[10] = disk_option;
-    forget();
-    p.config = &config;
-    assert_int_equal(options_parse(&config, OPTIONS_WINDOWS, ARRAY_SIZE(arguments), arguments, &error), 0);
-    assert_int_equal(wishes_complete(&config, &p.source, &error), 0);
-    assert_int_equal(config_complete(&config, &error), 0);
-    assert_int_equal(prepare_look(&p, &error), 0);
-    assert_int_equal(prepare_disks(&p, &error), 0);
-    assert_int_equal(config.disk_count, 4);
-    assert_string_equal(config.disks[1].path, iso);
-    assert_int_equal(config.disks[2].bus, CONFIG_BUS_VIRTIO);
-    assert_true(config.disks[3].cdrom && config.disks[3].read_only);
-    assert_int_equal(p.watched, 2);
-    assert_true(p.disc >= 0 && fstat(p.disc, &info) == 0 && info.st_size > 0);
+    snprintf(disk_option, sizeof disk_option, "--disk=%s", windows.iso);
+    assert_int_equal(fake_prepare_look(windows.iso, (const char *[]){"--profile=virtio", drivers, disk_option}, 3), 0);
+    assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
+    assert_int_equal(windows.config.disk_count, 4);
+    assert_string_equal(windows.config.disks[1].path, windows.iso);
+    assert_int_equal(windows.config.disks[2].bus, CONFIG_BUS_VIRTIO);
+    assert_true(windows.config.disks[3].cdrom && windows.config.disks[3].read_only);
+    assert_int_equal(windows.p.watched, 2);
+    assert_true(windows.p.disc >= 0 && fstat(windows.p.disc, &info) == 0 && info.st_size > 0);
     /* Of a Windows that nobody knows the build of, nobody knows which of them it needs. */
-    close(p.disc);
-    p.disc = -1;
-    p.journey.build = 0;
-    config_remove_disks(&config);
-    close(p.trial);
-    fake_refused(&error, prepare_disks(&p, &error), ENODATA, "--drivers", "--cdrom");
+    close(windows.p.disc);
+    windows.p.disc = -1;
+    windows.p.journey.build = 0;
+    config_remove_disks(&windows.config);
+    close(windows.p.trial);
+    fake_refused(&windows.error, prepare_disks(&windows.p, &windows.error), ENODATA, "--drivers", "--cdrom");
 }
 
 static void what_cannot_be_installed(void **unused)
 {
     (void)unused;
-    fake_refused(&error, start(iso, "--edition=home"), EINVAL, "home", "Professional");
-    fake_refused(&error, start(iso, "--language=de-DE"), EINVAL, "de-DE", "en-US");
-    make_medium(iso, FAKE_WIM_XML(FAKE_WIM_IMAGE("1", "12", "Professional", "Client", "Windows 11 Pro", "26100", "1742",
-                                                 "en-US")));
-    fake_refused(&error, start(iso, NULL), EINVAL, "x86-64", "another medium");
-    assert_false(fake_is_there(disk()));
+    fake_refused(&windows.error, fake_start(windows.iso, "--edition=home"), EINVAL, "home", "Professional");
+    fake_refused(&windows.error, fake_start(windows.iso, "--language=de-DE"), EINVAL, "de-DE", "en-US");
+    fake_prepare_medium(windows.iso, FAKE_WIM_XML(FAKE_WIM_IMAGE("1", "12", "Professional", "Client", "Windows 11 Pro",
+                                                                 "26100", "1742", "en-US")));
+    fake_refused(&windows.error, fake_start(windows.iso, NULL), EINVAL, "x86-64", "another medium");
+    assert_false(fake_is_there(windows.disk));
 }
 
 static void from_a_link(void **unused)
@@ -423,7 +386,7 @@ static void from_a_link(void **unused)
     static uint8_t data[110 * MiB];
     struct fake_http_page pages[] = {{.path = "/w.iso", .now = {.data = data, .size = sizeof data}}, {.path = NULL}};
     struct fake_http *server;
-    FILE *file = fopen(iso, "re");
+    FILE *file = fopen(windows.iso, "re");
     const char *url;
 
     (void)unused;
@@ -432,17 +395,17 @@ static void from_a_link(void **unused)
     fclose(file);
     server = fake_http_start(pages, NULL, NULL);
     url = fake_http_url(server, "/w.iso");
-    assert_int_equal(start(url, NULL), 0);
-    assert_int_equal(p.journey.step, JOURNEY_PREPARED);
-    assert_true(p.journey.fetched_by_us);
-    assert_int_equal(strlen(p.journey.digest), 64);
-    assert_string_equal(p.journey.version, url);
-    assert_true(fake_is_there(p.journey.medium));
+    assert_int_equal(fake_start(url, NULL), 0);
+    assert_int_equal(windows.p.journey.step, JOURNEY_PREPARED);
+    assert_true(windows.p.journey.fetched_by_us);
+    assert_int_equal(strlen(windows.p.journey.digest), 64);
+    assert_string_equal(windows.p.journey.version, url);
+    assert_true(fake_is_there(windows.p.journey.medium));
     /* It is not fetched again, also when the program was killed between the file's name and the journey's step. */
     pages[0].requests = 0;
-    write_step(JOURNEY_NEW);
-    assert_int_equal(start(url, NULL), 0);
-    assert_true(p.journey.fetched_by_us);
+    fake_prepare_step(JOURNEY_NEW);
+    assert_int_equal(fake_start(url, NULL), 0);
+    assert_true(windows.p.journey.fetched_by_us);
     assert_int_equal(pages[0].requests, 0);
     fake_http_stop(server);
 }
@@ -465,7 +428,7 @@ static void a_signal_ends_it(void **unused)
         {.path = "/w.iso", .now = {.data = data, .size = sizeof data, .etag = "\"1\""}, .hold_at = 40 * MiB},
         {.path = NULL}};
     struct fake_http *server;
-    FILE *file = fopen(iso, "re");
+    FILE *file = fopen(windows.iso, "re");
     pthread_t thread;
 
     (void)unused;
@@ -475,31 +438,31 @@ static void a_signal_ends_it(void **unused)
     lifecycle_block_signals();
     server = fake_http_start(pages, NULL, NULL);
     assert_int_equal(pthread_create(&thread, NULL, interrupt, &pages[0]), 0);
-    fake_refused(&error, start(fake_http_url(server, "/w.iso"), NULL), ECANCELED, "w.iso", "");
+    fake_refused(&windows.error, fake_start(fake_http_url(server, "/w.iso"), NULL), ECANCELED, "w.iso", "");
     pthread_join(thread, NULL);
-    assert_false(fake_is_there(disk()));
+    assert_false(fake_is_there(windows.disk));
     fake_http_stop(server);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-        TEST(from_an_image),
-        TEST(goes_on_at_each_step),
-        TEST(what_is_there_stays),
-        TEST(what_is_taken_over_keeps_its_bus),
-        TEST(what_the_edition_does_not_take),
-        TEST(what_the_edition_lacks_is_said),
-        TEST(other_disks_wait),
-        TEST(a_profile_that_was_not_used),
-        TEST(another_profile),
-        TEST(drivers_for_another_profile),
-        TEST(what_cannot_be_installed),
-        TEST(an_installation_keeps_its_version),
-        TEST(from_a_link),
-        TEST(a_signal_ends_it),
-#undef TEST
+        PREPARED(from_an_image),
+        PREPARED(goes_on_at_each_step),
+        PREPARED(what_is_there_stays),
+        PREPARED(what_is_taken_over_keeps_its_bus),
+        PREPARED(what_only_setup_needs_may_go),
+        PREPARED(the_disk_grows),
+        PREPARED(what_the_edition_does_not_take),
+        PREPARED(what_the_edition_lacks_is_said),
+        PREPARED(other_disks_wait),
+        PREPARED(a_profile_that_was_not_used),
+        PREPARED(another_profile),
+        PREPARED(drivers_for_another_profile),
+        PREPARED(what_cannot_be_installed),
+        PREPARED(an_installation_keeps_its_version),
+        PREPARED(from_a_link),
+        PREPARED(a_signal_ends_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

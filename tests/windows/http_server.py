@@ -4,6 +4,26 @@ import re
 import threading
 
 
+class Numbered:
+    """Content of any size that takes no memory: each block begins with its number, and is zeroes behind that."""
+
+    BLOCK = 1 << 16
+
+    def __init__(self, size):
+        self.size = size
+
+    def __len__(self):
+        return self.size
+
+    def block(self, number):
+        return number.to_bytes(16, "little") + bytes(self.BLOCK - 16)
+
+    def __getitem__(self, part):
+        first, end = part.start // self.BLOCK, -(-part.stop // self.BLOCK)
+        whole = b"".join(map(self.block, range(first, end)))
+        return whole[part.start - first * self.BLOCK:part.stop - first * self.BLOCK]
+
+
 class Server:
     """Serves one file at /file.iso. drop_after: bytes behind which each of the first `drops` connections ends."""
 
@@ -43,11 +63,12 @@ class Server:
         with self.lock:
             cut = self.drops > 0
             self.drops -= cut
-        data = memoryview(self.content)[first:min(last + 1, first + self.drop_after) if cut else last + 1]
-        for at in range(0, len(data), 1 << 16):
-            handler.wfile.write(data[at:at + (1 << 16)])
+        end = min(last + 1, first + self.drop_after) if cut else last + 1
+        for at in range(first, end, 1 << 16):
+            data = self.content[at:min(at + (1 << 16), end)]
+            handler.wfile.write(data)
             with self.lock:
-                self.sent += len(data[at:at + (1 << 16)])
+                self.sent += len(data)
         handler.close_connection = cut
 
     def close(self):

@@ -12,7 +12,7 @@ import time
 
 import machines
 import pytest
-from http_server import Server
+from http_server import Numbered, Server
 
 CASEMENT = os.environ.get("TEST_CASEMENT", machines.TREE / "casement")
 SIZE = 130 << 20  # more than an error page may have
@@ -142,3 +142,72 @@ def test_names(tmp_path):
     assert "11e" in windows("fetch", "nonsense", "--to", tmp_path / "x", status=2).stderr
     assert "not supported yet" in windows("fetch", "vista", "--to", tmp_path / "x", status=2).stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.long
+def test_a_download_of_more_than_4_gib(serve, tmp_path):
+    content, target, digest = Numbered(5 << 30), tmp_path / "file.iso", hashlib.sha256()
+    for number in range(len(content) // content.BLOCK):
+        digest.update(content.block(number))
+    server = serve(content, drops=20, drop_after=40 << 20)
+    try:
+        windows("fetch", server.url, "--to", target, "--sha256", digest.hexdigest(), seconds=3600)
+        assert target.stat().st_size == len(content)
+        with open(target, "rb") as file:
+            for offset in (0, (1 << 31) - content.BLOCK, 1 << 31, (1 << 32) - content.BLOCK, 1 << 32, (5 << 30) - content.BLOCK):
+                file.seek(offset)
+                assert file.read(content.BLOCK) == content.block(offset // content.BLOCK), offset
+        assert server.sent < len(content) + (21 * 128 << 20)  # what was there when a connection ended is not fetched again
+        assert [path.name for path in tmp_path.iterdir()] == ["file.iso"]
+    finally:
+        for path in tmp_path.iterdir():
+            path.unlink()
+
+
+@pytest.mark.parametrize("options,says", [
+    (("--user", "a/b"), "--user a/b"),
+    (("--user", "x" * 300), "20 at most"),
+    (("--domain", "corp.example"), "--domain-user"),
+    (("--language", "germen"), "German"),
+    (("--keyboard-locale", "xx-YY"), "--keyboard-locale xx-YY"),
+    (("--key", "1234"), "--key"),
+    (("--version", "12"), "11e"),
+    (("--version", "7"), "not supported yet"),
+    (("--version", "missing.iso"), "name a disc image that is there"),
+    (("--oem", "missing"), "--oem missing"),
+    (("--answer-file", "missing.xml"), "--answer-file missing.xml"),
+    (("--drivers", "missing"), "--drivers missing"),
+    (("--password-file", "missing"), "--password-file missing"),
+    (("--disk-size", "1"), "--disk-size 1"),
+])
+def test_a_wish_that_cannot_be_met_is_said_before_anything_is_made(tmp_path, options, says):
+    said = windows("--state", tmp_path / "state", "--web", "none", *options, status=2).stderr
+    assert said.count("\n") == 1 and says in said, said
+    assert "1234" not in said  # nobody's key is shown
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_old_windows_is_set_aside(tmp_path):
+    state = tmp_path / "state"
+    journey = {"step": "installed", "phase": 3, "version": "gone.iso", "medium": "gone.iso", "digest": "", "fetched_by_us": False,
+               "image": 1, "edition": "Professional", "language": "en-US", "profile": "inbox", "build": 26100,
+               "installed_at": "2026-01-02T03:04:05Z", "report": "build=26100"}
+    start = ("config", "--state", state, "--version", "gone.iso")  # without KVM it gets no further
+    assert str(state) in windows("set-aside", "--state", state, status=2).stderr
+    assert not state.exists()
+    state.mkdir()
+    assert "nothing to set aside" in windows("set-aside", "--state", state).stdout
+    (state / "data.img").write_bytes(b"a system" + bytes(1 << 20))
+    (state / "journey.json").write_text(json.dumps(journey))
+    windows(*start)  # what is installed needs no medium
+    said = windows("set-aside", "--state", state).stdout
+    place, = (state / "backups").iterdir()
+    assert str(place) in said and "installs anew" in said
+    assert {path.name for path in place.iterdir()} >= {"data.img", "journey.json"}
+    assert (place / "data.img").read_bytes().startswith(b"a system")
+    assert not (state / "data.img").exists() and not (state / "journey.json").exists()
+    assert "gone.iso" in windows(*start, status=2).stderr  # it is Setup's turn again, which does
+    assert "nothing to set aside" in windows("set-aside", "--state", state).stdout
+    (place / "data.img").rename(state / "data.img")
+    (place / "journey.json").rename(state / "journey.json")
+    windows(*start)  # the way back

@@ -180,6 +180,11 @@ static json_t *usage_json(const struct usage *usage)
                      (json_int_t)usage->network_transmit);
 }
 
+static json_t *known_json(int64_t number)
+{
+    return number < 0 ? json_null() : json_integer(number);
+}
+
 static json_t *progress_json(const struct machine_progress *progress)
 {
     json_t *json;
@@ -188,9 +193,10 @@ static json_t *progress_json(const struct machine_progress *progress)
         return json_null();
     json = json_pack("{s:s, s:I, s:I, s:s}", "title", progress->title, "done", (json_int_t)progress->done, "total",
                      (json_int_t)progress->total, "unit", progress->unit);
-    if (json)
-        json_object_set_new(json, "seconds_left",
-                            progress->seconds_left < 0 ? json_null() : json_integer(progress->seconds_left));
+    if (json) {
+        json_object_set_new(json, "per_second", known_json(progress->per_second));
+        json_object_set_new(json, "seconds_left", known_json(progress->seconds_left));
+    }
     return json;
 }
 

@@ -13,6 +13,7 @@ static const struct catalogue_entry entries[] = {
      .short_name = "11",
      .name = "Windows 11",
      .edition = "Professional",
+     .build = BUILD_WINDOWS_11,
      .url = "https://software-static.download.prss.microsoft.com/dbazure/888969d5-f34g-4e03-ac9d-1f9786c66749/"
             "26200.6584.250915-1905.25h2_ge_release_svc_refresh_CLIENT_CONSUMER_x64FRE_en-us.iso",
      .sha256 = "d141f6030fed50f75e2b03e1eb2e53646c4b21e5386047cb860af5223f102a32",
@@ -21,6 +22,8 @@ static const struct catalogue_entry entries[] = {
     {.id = "win11x64-enterprise-eval",
      .short_name = "11e",
      .name = "Windows 11 Enterprise (evaluation)",
+     .edition = "Enterprise",
+     .build = BUILD_WINDOWS_11,
      .url = "https://software-static.download.prss.microsoft.com/dbazure/888969d5-f34g-4e03-ac9d-1f9786c66749/"
             "26200.6584.250915-1905.25h2_ge_release_svc_refresh_CLIENTENTERPRISEEVAL_OEMRET_x64FRE_en-us.iso",
      .sha256 = "a61adeab895ef5a4db436e0a7011c92a2ff17bb0357f58b13bbc4062e535e7b9",
@@ -30,6 +33,8 @@ static const struct catalogue_entry entries[] = {
     {.id = "win11x64-enterprise-ltsc-eval",
      .short_name = "11l",
      .name = "Windows 11 Enterprise LTSC (evaluation)",
+     .edition = "EnterpriseS",
+     .build = BUILD_WINDOWS_11,
      .url = "https://software-static.download.prss.microsoft.com/dbazure/888969d5-f34g-4e03-ac9d-1f9786c66749/"
             "26100.1742.240906-0331.ge_release_svc_refresh_CLIENT_LTSC_EVAL_x64FRE_en-us.iso",
      .sha256 = "67cec5865eaa037a72ddc633a717a10a2bed50778862267223ddb9c60ef5da68",
@@ -40,6 +45,8 @@ static const struct catalogue_entry entries[] = {
     {.id = "win11x64-enterprise-iot-eval",
      .short_name = "11i",
      .name = "Windows 11 IoT Enterprise LTSC (evaluation)",
+     .edition = "IoTEnterpriseS",
+     .build = BUILD_WINDOWS_11,
      .url = "https://software-static.download.prss.microsoft.com/dbazure/998969d5-f34g-4e03-ac9d-1f9786c66749/"
             "26100.1742.240906-0331.ge_release_svc_refresh_CLIENT_IOT_LTSC_EVAL_x64FRE_en-us.iso",
      .sha256 = "2cee70bd183df42b92a2e0da08cc2bb7a2a9ce3a3841955a012c0f77aeb3cb29",
@@ -50,10 +57,13 @@ static const struct catalogue_entry entries[] = {
      .short_name = "10",
      .name = "Windows 10",
      .edition = "Professional",
+     .build = BUILD_WINDOWS_10,
      .page = "https://www.microsoft.com/software-download/windows10ISO"},
     {.id = "win10x64-enterprise-eval",
      .short_name = "10e",
      .name = "Windows 10 Enterprise (evaluation)",
+     .edition = "Enterprise",
+     .build = BUILD_WINDOWS_10,
      .url = "https://software-static.download.prss.microsoft.com/dbazure/988969d5-f34g-4e03-ac9d-1f9786c66750/"
             "19045.2006.220908-0225.22h2_release_svc_refresh_CLIENTENTERPRISEEVAL_OEMRET_x64FRE_en-us.iso",
      .sha256 = "ef7312733a9f5d7d51cfa04ac497671995674ca5e1058d5164d6028f0938d668",
@@ -62,6 +72,8 @@ static const struct catalogue_entry entries[] = {
     {.id = "win10x64-enterprise-ltsc-eval",
      .short_name = "10l",
      .name = "Windows 10 Enterprise LTSC (evaluation)",
+     .edition = "EnterpriseS",
+     .build = BUILD_WINDOWS_10,
      .url = "https://software-download.microsoft.com/download/pr/"
             "19044.1288.211006-0501.21h2_release_svc_refresh_CLIENT_LTSC_EVAL_x64FRE_en-us.iso",
      .sha256 = "e4ab2e3535be5748252a8d5d57539a6e59be8d6726345ee10e7afd2cb89fefb5",
@@ -70,6 +82,8 @@ static const struct catalogue_entry entries[] = {
     {.id = "win2025-eval",
      .short_name = "2025",
      .name = "Windows Server 2025 (evaluation)",
+     .edition = "ServerStandard",
+     .build = BUILD_SERVER_2025,
      .url = "https://software-static.download.prss.microsoft.com/dbazure/998969d5-f34g-4e03-ac9d-1f9786c66749/"
             "26100.32230.260111-0550.lt_release_svc_refresh_SERVER_EVAL_x64FRE_en-us.iso",
      .sha256 = "7b052573ba7894c9924e3e87ba732ccd354d18cb75a883efa9b900ea125bfd51",
@@ -79,6 +93,8 @@ static const struct catalogue_entry entries[] = {
     {.id = "win2022-eval",
      .short_name = "2022",
      .name = "Windows Server 2022 (evaluation)",
+     .edition = "ServerStandard",
+     .build = BUILD_SERVER_2022,
      .url = "https://software-static.download.prss.microsoft.com/sg/download/888969d5-f34g-4e03-ac9d-1f9786c66749/"
             "SERVER_EVAL_x64FRE_en-us.iso",
      .sha256 = "3e4fa6d8507b554856fc9ca6079cc402df11a8b79344871669f0251535255325",
@@ -88,6 +104,8 @@ static const struct catalogue_entry entries[] = {
     {.id = "win2019-eval",
      .short_name = "2019",
      .name = "Windows Server 2019 (evaluation)",
+     .edition = "ServerStandard",
+     .build = BUILD_SERVER_2019,
      .url = "https://software-download.microsoft.com/download/pr/"
             "17763.737.190906-2324.rs5_release_svc_refresh_SERVER_EVAL_x64FRE_en-us_1.iso",
      .sha256 = "549bca46c055157291be6c22a3aaaed8330e78ef4382c99ee82c896426a1cee1",
@@ -97,6 +115,8 @@ static const struct catalogue_entry entries[] = {
     {.id = "win2016-eval",
      .short_name = "2016",
      .name = "Windows Server 2016 (evaluation)",
+     .edition = "ServerStandard",
+     .build = BUILD_SERVER_2016,
      .url = "https://software-download.microsoft.com/download/pr/"
             "Windows_Server_2016_Datacenter_EVAL_en-us_14393_refresh.ISO",
      .sha256 = "1ce702a578a3cb1ac3d14873980838590f06d5b7101c5daaccbac9d73f1fb50f",
@@ -106,6 +126,8 @@ static const struct catalogue_entry entries[] = {
     {.id = "win2019-hv",
      .short_name = "hv",
      .name = "Hyper-V Server 2019",
+     .edition = "ServerHyperCore",
+     .build = BUILD_SERVER_2019,
      .url = "https://software-download.microsoft.com/download/pr/"
             "17763.557.190612-0019.rs5_release_svc_refresh_SERVERHYPERCORE_OEM_x64FRE_en-us.ISO",
      .sha256 = "cb28984af65ba1085cd6ade5fdd3d9c75efe7618846513f9ad44f1397a409f85",
@@ -237,6 +259,14 @@ const struct catalogue_entry *catalogue_of(const struct medium_image *image)
         if (!strcmp(entries[n].id, id))
             return &entries[n];
     return NULL;
+}
+
+struct medium_image catalogue_presume(const struct catalogue_entry *entry)
+{
+    struct medium_image image = {.architecture = MEDIUM_AMD64, .build = entry->build};
+
+    snprintf(image.edition, sizeof image.edition, "%s", entry->edition);
+    return image;
 }
 
 const char *catalogue_driver_folder(const struct medium_image *image)

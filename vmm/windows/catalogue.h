@@ -13,7 +13,8 @@ struct catalogue_entry {
     const char *id;         /* win11x64-enterprise-eval, also what names its file */
     const char *short_name; /* 11e */
     const char *name;       /* for people: Windows 11 Enterprise (evaluation) */
-    const char *edition;    /* the EDITIONID to choose when the medium has several; NULL: the best */
+    const char *edition;    /* the EDITIONID to choose when the medium has several */
+    unsigned build;         /* the first of this system */
     /* The static link; NULL: there is none. English. */
     const char *url, *sha256;
     uint64_t size;
@@ -46,7 +47,15 @@ struct catalogue_web {
 int catalogue_link(const struct catalogue_entry *entry, const char *language, const char *place,
                    const struct catalogue_web *web, char **url, uint64_t *size, const char **sha256,
                    struct error *error);
+/* The same by the page alone, where the entry has a slug. */
+int catalogue_page_link(const struct catalogue_entry *entry, const char *language, const char *place,
+                        const struct catalogue_web *web, char **url, struct error *error);
+/* -err with a text: the reason, the page to visit and where to put the file. */
+int catalogue_by_hand(const struct catalogue_entry *entry, const char *language, const char *place, int err,
+                      const char *reason, struct error *error);
 
+/* What is known of the image to install before a medium of the entry is there: enough for what follows. */
+struct medium_image catalogue_presume(const struct catalogue_entry *entry);
 /* What the image of a medium is called among the entries, by build, edition and type; NULL: none of them. */
 const struct catalogue_entry *catalogue_of(const struct medium_image *image);
 /* virtio-win's folder for it: w11, w10, 2k25, 2k22, 2k19, 2k16; NULL: none. */

@@ -148,11 +148,17 @@ struct search {
     struct error *error;
 };
 
+int catalogue_by_hand(const struct catalogue_entry *entry, const char *language, const char *place, int err,
+                      const char *reason, struct error *error)
+{
+    return error_set(error, err, "%s in %s: %.160s; download the ISO from %s and put it at %s", entry->name, language,
+                     reason, entry->page, place);
+}
+
 /* -ENOENT, or what the web said, with where a person finds it. */
 static int by_hand(const struct search *search, int err, const char *reason)
 {
-    return error_set(search->error, err, "%s in %s: %.160s; download the ISO from %s and put it at %s",
-                     search->entry->name, search->language, reason, search->entry->page, search->place);
+    return catalogue_by_hand(search->entry, search->language, search->place, err, reason, search->error);
 }
 
 static int web_failed(const struct search *search, int failed, const struct error *reason)
@@ -242,6 +248,14 @@ static int search_page(const struct search *search)
         failed = by_hand(search, ENOMEM, "no memory");
     links_free(&links);
     return failed;
+}
+
+int catalogue_page_link(const struct catalogue_entry *entry, const char *language, const char *place,
+                        const struct catalogue_web *web, char **url, struct error *error)
+{
+    *url = NULL;
+    return search_page(
+        &(struct search){.entry = entry, .language = language, .place = place, .web = web, .url = url, .error = error});
 }
 
 int catalogue_link(const struct catalogue_entry *entry, const char *language, const char *place,

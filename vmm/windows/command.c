@@ -125,25 +125,21 @@ static int fetch_medium(struct tool_call *call)
     struct progress_lines lines = {0};
     struct fetch_options options = {.path = call->values[OPTION_TO], .progress = show_progress, .opaque = &lines};
     const char *language = call->values[OPTION_LANGUAGE];
-    char digest[65] = "", *link = NULL;
+    char digest[65] = "";
     struct source source;
     int failed = source_find("fetch", call->words[0], &source, &call->error);
 
     if (failed == 0 && !source.entry && !source.is_link)
-        failed = error_set(&call->error, EINVAL, "fetch %s: is a file already; give a name or a link", call->words[0]);
+        failed = error_set(&call->error, EINVAL, "fetch %s: names a file; give a name of the list or a link",
+                           call->words[0]);
     if (failed == 0 && !options.path)
         failed = error_set(&call->error, EINVAL, "%s: where to? give --to FILE", call->words[0]);
-    if (failed == 0)
-        failed = source_link(&source, language, options.path, &link, &options, &call->error);
-    if (failed == 0 && call->values[OPTION_SHA256])
-        options.sha256 = call->values[OPTION_SHA256];
     if (failed == 0) {
-        options.url = link;
+        options.sha256 = call->values[OPTION_SHA256];
         catch_signals();
-        failed = fetch(&options, digest, &call->error);
+        failed = source_fetch(&source, language, &options, digest, &call->error);
         progress_end(&lines);
     }
-    free(link);
     if (failed < 0)
         return tool_fail(call, failed);
     fprintf(call->out, "%s: whole, SHA-256 %s%s\n", options.path, digest,

@@ -18,7 +18,10 @@
 #define KEY_EVERY_NS INT64_C(250000000)
 #define KEY_FOR_NS INT64_C(30000000000)
 #define LOADED_BYTES (8 * MiB)
-/* Setup does nothing about the power button, and what is not finished goes on with the next start in any case. */
+/*
+ * Setup does nothing about the power button, and what is not finished goes on with the next start in any case. What may
+ * be a whole Windows is given the time that any system gets.
+ */
 #define SETUP_STOP_SECONDS 20
 /* Which driver a disk has changes with no event here. */
 #define LOOK_EVERY_NS INT64_C(1000000000)
@@ -107,10 +110,10 @@ static void take_media_out(struct follow *f)
     ahci_change_medium(m->ahci, m->disk_port[f->disc], NULL);
     if (!f->remove_medium || !f->journey->fetched_by_us)
         return;
-    if (unlink(f->journey->medium) == 0)
-        log_info("%s: not needed any more, deleted", f->journey->medium);
-    else if (errno != ENOENT)
-        log_warning("%s: cannot be deleted: %s", f->journey->medium, strerror(errno));
+    journey_delete_medium(f->journey);
+    /* What is put there from now on is the user's. */
+    f->journey->fetched_by_us = false;
+    write_down(f);
 }
 
 static void installed(struct follow *f)
@@ -140,6 +143,8 @@ static void on_events(void *opaque)
 
     if (events & OTHER_STARTED)
         loop_timer_set(f->machine->main_loop, &f->key, 0);
+    if (events & (OTHER_STARTED | MEDIUM_STARTED))
+        f->on_disk = !(events & MEDIUM_STARTED);
     if ((events & MEDIUM_STARTED) && f->journey->step != JOURNEY_INSTALLED) {
         log_info("firmware starts the medium; the key that it asks for is pressed");
         f->read_before = read_of_medium(f);
@@ -189,6 +194,7 @@ static void on_reset(void *opaque)
     struct follow *f = opaque;
 
     loop_timer_set(f->machine->main_loop, &f->key, 0);
+    f->on_disk = false;
     if (f->journey->step == JOURNEY_INSTALLED)
         return;
     f->journey->phase++;
@@ -201,7 +207,7 @@ static uint64_t on_stop_seconds(void *opaque)
 {
     const struct follow *f = opaque;
 
-    return f->journey->step == JOURNEY_INSTALLED ? UINT64_MAX : SETUP_STOP_SECONDS;
+    return f->journey->step == JOURNEY_INSTALLED || (f->silent && f->on_disk) ? UINT64_MAX : SETUP_STOP_SECONDS;
 }
 
 static void on_progress(void *opaque, struct machine_progress *progress)
@@ -211,7 +217,7 @@ static void on_progress(void *opaque, struct machine_progress *progress)
     pthread_mutex_lock(&f->lock);
     progress->active = *f->title;
     memcpy(progress->title, f->title, sizeof f->title);
-    progress->seconds_left = -1;
+    progress->per_second = progress->seconds_left = -1;
     pthread_mutex_unlock(&f->lock);
 }
 

@@ -19,6 +19,7 @@ struct follow {
     struct journey *journey; /* written while the machine runs; the follower's until end() */
     unsigned medium, disc;   /* their places among the disks */
     bool remove_medium;
+    bool silent; /* Windows may be whole long before it says so, or never say so */
     struct profile_plan profile;
     unsigned watched; /* the place of the disk that the profile's change is about */
     /* Its own: */
@@ -29,6 +30,7 @@ struct follow {
     _Atomic unsigned events;
     struct loop_task task;
     struct loop_timer key, look;
+    bool on_disk; /* what runs was started from it */
     int64_t key_until_ns;
     uint64_t read_before; /* bytes of the medium when firmware started it */
     pthread_mutex_t lock; /* over what follows */

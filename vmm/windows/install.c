@@ -35,13 +35,15 @@ static int configure(const struct install *install, struct config *config, struc
 
 static int run_machine(struct preparation *p)
 {
+    const struct config_windows *windows = &p->config->windows;
     struct follow follow = {.folder = p->config->state,
                             .journey = &p->journey,
                             .medium = 1,
                             .disc = 2,
                             .profile = p->profile,
                             .watched = p->watched,
-                            .remove_medium = p->config->windows.remove_medium};
+                            .remove_medium = windows->remove_medium,
+                            .silent = windows->answer_file || windows->answers.no_autologon};
 
     return machine_main(p->config, follow_start(&follow));
 }

@@ -12,6 +12,7 @@
 
 #include "casement/bytes.h"
 #include "casement/file.h"
+#include "casement/log.h"
 #include "journey.h"
 
 #define NAME "journey.json"
@@ -235,4 +236,31 @@ int journey_write(const char *folder, const struct journey *journey, struct erro
         return error_set(error, EINVAL, "%s/" NAME ": its field %s would not be UTF-8; name a file or a text that is",
                          folder, wrong);
     return failed < 0 ? cannot(folder, "written", -failed, error) : 0;
+}
+
+static bool discard(const char *path)
+{
+    if (unlink(path) == 0)
+        return true;
+    if (errno != ENOENT)
+        log_warning("%s: cannot be deleted: %s; it is not needed any more", path, strerror(errno));
+    return false;
+}
+
+/* Others call what they have begun NAME.part as well, but none keeps a state beside it. */
+void journey_delete_medium(const struct journey *journey)
+{
+    char part[sizeof journey->medium + 8], state[sizeof journey->medium + 16];
+    bool deleted = journey->fetched_by_us && discard(journey->medium);
+
+    if (!*journey->medium)
+        return;
+    snprintf(part, sizeof part, "%s.part", journey->medium);
+    snprintf(state, sizeof state, "%s.state", part);
+    if (access(state, F_OK) == 0) {
+        deleted |= discard(part);
+        deleted |= discard(state);
+    }
+    if (deleted)
+        log_info("%s: not needed any more, deleted", journey->medium);
 }

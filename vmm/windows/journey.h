@@ -39,6 +39,9 @@ int journey_read(const char *folder, struct journey *journey, struct error *erro
 /* Writes it durably (file and folder). 0 or -errno with a text; -EINVAL: a text in it that is not UTF-8. */
 int journey_write(const char *folder, const struct journey *journey, struct error *error);
 
+/* Deletes the medium if it was fetched by us, and a download of it that was begun; says so. */
+void journey_delete_medium(const struct journey *journey);
+
 /*
  * Is there a system on the disk, whatever the state file says? 1: yes, or data that nobody may wipe; 0: empty, or made
  * by an installation that did not get as far as a partition table; -errno with a text, and then it must not be wiped.

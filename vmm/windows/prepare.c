@@ -1,27 +1,18 @@
 /* Everything before Setup can run (see prepare.h). */
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "answers.h"
 #include "casement/bytes.h"
 #include "casement/file.h"
 #include "casement/image.h"
 #include "casement/log.h"
-#include "disc.h"
-#include "drivers.h"
-#include "medium.h"
-#include "prepare.h"
+#include "prepare_private.h"
 
-#define OEM_MAX (2 * GiB)
-#define ANSWER_FILE_MAX (1 * MiB)
-
-static bool exists(const char *path)
+bool prepare_exists(const char *path)
 {
     struct stat info;
 
@@ -39,8 +30,8 @@ static int find_disk(struct preparation *p, struct error *error)
         return error_set(error, ENAMETOOLONG, "--state: the path is too long; choose a shorter one");
     snprintf(raw, sizeof raw, "%s/data.img", folder);
     snprintf(qcow2, sizeof qcow2, "%s/data.qcow2", folder);
-    raw_there = exists(raw);
-    qcow2_there = exists(qcow2);
+    raw_there = prepare_exists(raw);
+    qcow2_there = prepare_exists(qcow2);
     if (raw_there && qcow2_there)
         return error_set(error, EEXIST,
                          "%s: has data.img and data.qcow2; which is the system disk? move the other away", folder);
@@ -58,6 +49,16 @@ static int adopt(struct preparation *p, struct error *error)
     if (!*p->journey.profile)
         snprintf(p->journey.profile, sizeof p->journey.profile, "%s", p->profile.used);
     log_info("%s has a system or data on it; it is started and nothing is installed", p->disk);
+    return journey_write(p->config->state, &p->journey, error);
+}
+
+/* The program may have ended before it was deleted, or the user may have changed his mind. */
+static int remove_medium(struct preparation *p, struct error *error)
+{
+    if (!p->journey.fetched_by_us || !p->config->windows.remove_medium)
+        return 0;
+    journey_delete_medium(&p->journey);
+    p->journey.fetched_by_us = false;
     return journey_write(p->config->state, &p->journey, error);
 }
 
@@ -81,7 +82,7 @@ static int look(struct preparation *p, struct error *error)
             log_info("--version %s: %s is installed here and stays; `casement windows set-aside` makes room for "
                      "another",
                      version, p->journey.version);
-        return 0;
+        return remove_medium(p, error);
     }
     if (p->journey.step == JOURNEY_INSTALLING) {
         if (strcmp(version, p->journey.version) != 0)
@@ -95,6 +96,18 @@ static int look(struct preparation *p, struct error *error)
     return used > 0 ? adopt(p, error) : used;
 }
 
+enum journey_step prepare_step(struct config *config)
+{
+    struct preparation p = {.config = config};
+    struct error ignored;
+
+    if (find_disk(&p, &ignored) < 0 || journey_read(config->state, &p.journey, &ignored) < 0)
+        return JOURNEY_NEW;
+    if (p.journey.step < JOURNEY_INSTALLING && p.disk_there && journey_disk_used(p.disk, p.qcow2, &ignored) > 0)
+        return JOURNEY_INSTALLED;
+    return p.journey.step;
+}
+
 int prepare_look(struct preparation *p, struct error *error)
 {
     int failed = look(p, error);
@@ -102,101 +115,6 @@ int prepare_look(struct preparation *p, struct error *error)
     if (failed == 0)
         profile_plan(&p->profile, &p->journey, &p->config->windows);
     return failed;
-}
-
-/* Noted before the first byte, so that a medium that is whole when the program is killed is known to be ours. */
-static int fetch_medium(struct preparation *p, struct waiting *waiting, struct error *error)
-{
-    const struct config_windows *windows = &p->config->windows;
-    struct fetch_options options = {.path = p->journey.medium,
-                                    .connections = (unsigned)windows->connections,
-                                    .progress = waiting_progress,
-                                    .opaque = waiting};
-    char *link = NULL;
-    int failed;
-
-    p->journey.fetched_by_us = true;
-    failed = journey_write(p->config->state, &p->journey, error);
-    if (failed == 0) {
-        waiting_say(waiting, p->source.entry ? "Looking for the medium" : "Asking for the medium");
-        failed = source_link(&p->source, windows->answers.language, p->journey.medium, &link, &options, error);
-    }
-    if (failed == 0) {
-        options.url = link;
-        failed = fetch(&options, p->journey.digest, error);
-    }
-    if (failed == 0 && !options.sha256)
-        log_warning("%s: nobody has said what its SHA-256 must be; it is %s", p->journey.medium, p->journey.digest);
-    free(link);
-    return failed;
-}
-
-static int get_medium(struct preparation *p, struct waiting *waiting, struct error *error)
-{
-    char place[PATH_MAX];
-    bool known;
-    int failed = 0;
-
-    source_place(&p->source, p->config->state, p->config->windows.answers.language, place);
-    if (strlen(place) >= sizeof p->journey.medium)
-        return error_set(error, ENAMETOOLONG, "%s: the path is too long; choose a shorter one", place);
-    known = p->journey.step >= JOURNEY_FETCHED || !strcmp(place, p->journey.medium);
-    /* What is installed goes on with its own medium, as long as it is there. */
-    if (p->journey.step == JOURNEY_INSTALLING && exists(p->journey.medium))
-        return 0;
-    if (p->journey.step == JOURNEY_INSTALLING && strcmp(p->journey.version, p->source.text) != 0)
-        return error_set(error, ENOENT,
-                         "%s: the medium of the installation that goes on is gone; give --version %s again, or "
-                         "`casement windows set-aside --state %s` to begin anew",
-                         p->journey.medium, p->journey.version, p->config->state);
-    if (strcmp(place, p->journey.medium) != 0)
-        known = p->journey.fetched_by_us = false;
-    memcpy(p->journey.medium, place, strlen(place) + 1);
-    snprintf(p->journey.version, sizeof p->journey.version, "%s", p->source.text);
-    if (!exists(place) && !p->source.entry && !p->source.is_link)
-        return error_set(error, ENOENT, "--version %s: %s; name a disc image that is there", place, strerror(ENOENT));
-    if (!exists(place))
-        failed = fetch_medium(p, waiting, error);
-    else if (!known && (p->source.entry || p->source.is_link))
-        log_info("%s: is there already and taken as it is", place);
-    if (failed == 0 && p->journey.step == JOURNEY_NEW) {
-        p->journey.step = JOURNEY_FETCHED;
-        failed = journey_write(p->config->state, &p->journey, error);
-    }
-    return failed;
-}
-
-static int identify(struct preparation *p, struct medium_image *image, struct error *error)
-{
-    const struct answers *answers = &p->config->windows.answers;
-    struct medium *medium = calloc(1, sizeof *medium);
-    const struct medium_image *chosen;
-    int failed;
-
-    if (!medium)
-        return error_set(error, ENOMEM, "%s: out of memory", p->journey.medium);
-    failed = medium_identify(p->journey.medium, medium, error);
-    if (failed == 0) {
-        chosen = answers_choose(answers, medium, error);
-        failed = chosen ? answers_check_image(answers, chosen, error) : -EINVAL;
-        if (failed == 0 && !medium->boots_efi)
-            failed =
-                error_set(error, ENOTSUP, "%s: UEFI firmware cannot start it; get a medium as the vendor publishes it",
-                          p->journey.medium);
-        *image = chosen ? *chosen : (struct medium_image){0};
-    }
-    free(medium);
-    if (failed < 0)
-        return failed;
-    log_info("%s: %s, build %u.%u, %s", p->journey.medium, *image->display_name ? image->display_name : image->name,
-             image->build, image->revision, image->language);
-    if (!p->config->windows.answer_file)
-        answers_warn(answers, image);
-    p->journey.image = image->index;
-    p->journey.build = image->build;
-    snprintf(p->journey.edition, sizeof p->journey.edition, "%s", image->edition);
-    snprintf(p->journey.language, sizeof p->journey.language, "%s", image->language);
-    return 0;
 }
 
 /* Under another name until it is whole, so that nobody takes half of one for a disk. */
@@ -222,102 +140,6 @@ static int make_disk(struct preparation *p, struct error *error)
     return failed;
 }
 
-/* The user's own, as it is. */
-static int read_answer_file(const char *path, char **text, size_t *size, struct error *error)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC), failed = 0;
-    struct stat info = {0};
-
-    if (fd < 0 || fstat(fd, &info) < 0)
-        failed = error_set(error, errno, "--answer-file %s: %s", path, strerror(errno));
-    else if (info.st_size > (off_t)ANSWER_FILE_MAX)
-        failed = error_set(error, EFBIG, "--answer-file %s: has more than 1 MiB; is that an answer file?", path);
-    *size = (size_t)info.st_size;
-    *text = failed == 0 ? calloc(1, *size + 1) : NULL;
-    if (failed == 0 && !*text)
-        failed = error_set(error, ENOMEM, "--answer-file %s: out of memory", path);
-    if (failed == 0 && file_read_at(fd, *text, *size, 0) < 0)
-        failed = error_set(error, EIO, "--answer-file %s: cannot be read", path);
-    if (fd >= 0)
-        close(fd);
-    return failed;
-}
-
-static int add_text(struct disc *disc, const char *path, char *text, size_t size, struct error *error)
-{
-    int failed = disc_add(disc, path, text, size, error);
-
-    explicit_bzero(text, size);
-    free(text);
-    return failed;
-}
-
-/* What the profile needs has to be among them. *last: the script has some to install. */
-static int add_drivers(const struct preparation *p, const struct medium_image *image, struct disc *disc, bool *last,
-                       struct error *error)
-{
-    const struct config_windows *windows = &p->config->windows;
-    const char *profile = p->profile.used;
-    const bool scsi = !strcmp(profile, PROFILE_SCSI);
-    struct drivers_found found = {0};
-    int failed = windows->drivers ? drivers_add(disc, windows->drivers, image, &found, error) : 0;
-
-    if (failed < 0)
-        return failed;
-    if (profile_needs_drivers(profile) && (!(scsi ? found.vioscsi : found.viostor) || !found.netkvm))
-        return error_set(error, ENOENT,
-                         "--profile %s: Setup needs the drivers %s and NetKVM; give --drivers a virtio-win disc image, "
-                         "or take --profile inbox",
-                         profile, scsi ? "vioscsi" : "viostor");
-    if (windows->drivers)
-        log_info("%s: drivers %s", windows->drivers, found.names);
-    *last = found.last;
-    return 0;
-}
-
-static int add_answers(const struct preparation *p, const struct medium_image *image, struct disc *disc,
-                       struct error *error)
-{
-    const struct config_windows *windows = &p->config->windows;
-    struct answers *answers = &p->config->windows.answers;
-    size_t size = 0;
-    char *text = NULL;
-    int failed = add_drivers(p, image, disc, &answers->virtio, error);
-
-    if (failed < 0)
-        return failed;
-    if (windows->answer_file)
-        failed = read_answer_file(windows->answer_file, &text, &size, error);
-    else
-        text = answers_xml(answers, image, &size, error);
-    if (text && failed == 0)
-        failed = add_text(disc, ANSWERS_FILE, text, size, error);
-    else
-        free(text);
-    if (failed < 0 || !text)
-        return MIN(failed, -EINVAL);
-    text = answers_script(answers, image, &size, error);
-    failed = text ? add_text(disc, ANSWERS_SCRIPT, text, size, error) : -EINVAL;
-    if (failed == 0 && answers->command)
-        failed = disc_add(disc, ANSWERS_COMMAND, answers->command, strlen(answers->command), error);
-    if (failed == 0 && windows->oem)
-        failed = disc_add_folder(disc, ANSWERS_OEM, windows->oem, "", OEM_MAX, error);
-    return failed;
-}
-
-static int make_disc(struct preparation *p, const struct medium_image *image, struct error *error)
-{
-    struct disc *disc = disc_create(error);
-    int failed = disc ? add_answers(p, image, disc, error) : -ENOMEM;
-
-    if (failed < 0) {
-        disc_destroy(disc);
-        return failed;
-    }
-    p->disc = disc_finish(disc, error);
-    return MIN(p->disc, 0);
-}
-
 int prepare(void *opaque, struct waiting *waiting, struct error *error)
 {
     struct preparation *p = opaque;
@@ -332,15 +154,13 @@ int prepare(void *opaque, struct waiting *waiting, struct error *error)
                            "disc image, or take --profile inbox",
                            p->profile.used);
     if (failed == 0)
-        failed = get_medium(p, waiting, error);
-    if (failed == 0) {
-        waiting_say(waiting, "Preparing the installation");
-        failed = identify(p, image, error);
-    }
+        failed = prepare_check_answer_file(p, error);
+    if (failed == 0)
+        failed = prepare_medium(p, waiting, image, error);
     if (failed == 0)
         failed = make_disk(p, error);
     if (failed == 0)
-        failed = make_disc(p, image, error);
+        failed = prepare_disc(p, image, error);
     /* Until Setup is started, what is asked for may change. */
     if (failed == 0 && p->journey.step < JOURNEY_INSTALLING) {
         p->journey.step = JOURNEY_PREPARED;

@@ -26,6 +26,11 @@ struct preparation {
 };
 
 /*
+ * How far the Windows of the state folder is, before the folder is anybody's; INSTALLED too when there is a system on a
+ * disk that the journey does not know of. NEW where that cannot be told: prepare_look() says why.
+ */
+enum journey_step prepare_step(struct config *config);
+/*
  * Reads the journey and looks at the disk, and settles what it is to be: preparation->journey.step is INSTALLED when
  * there is a system on the disk, whatever the journey says. Config, source, disc and trial (-1) are set; the state
  * folder is the caller's. 0, or -errno with a text, and then nothing may be touched.
@@ -34,8 +39,9 @@ int prepare_look(struct preparation *preparation, struct error *error);
 /* The steps that are left, as waiting_run()'s work; opaque is the preparation. 0, or -errno with a text. */
 int prepare(void *preparation, struct waiting *waiting, struct error *error);
 /*
- * Puts the disks that the step needs in front of the user's, or instead of them; what a change of profile needs goes
- * behind them, so that none of them moves. Network card as in the profile. 0, or -errno with a text.
+ * Makes the system disk as large as the user has said, if that is more than it has. Puts the disks that the step needs
+ * in front of the user's, or instead of them; what a change of profile needs goes behind them, so that none of them
+ * moves. Network card as in the profile. 0, or -errno with a text.
  */
 int prepare_disks(struct preparation *preparation, struct error *error);
 

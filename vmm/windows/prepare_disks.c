@@ -1,11 +1,13 @@
 /* The disks and drives that a start of Windows needs (see prepare.h). */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "casement/bytes.h"
+#include "casement/image.h"
 #include "casement/log.h"
 #include "disc.h"
 #include "drivers.h"
@@ -105,6 +107,40 @@ static int insert_trial(struct preparation *p, struct error *error)
         error);
 }
 
+/*
+ * The system disk becomes as large as the user wants it now, and Windows then has space behind its volumes. It is never
+ * made smaller, and what cannot be done keeps no Windows from its start.
+ */
+static void fit_disk(const struct preparation *p)
+{
+    const struct config_windows *windows = &p->config->windows;
+    const enum block_format format = p->qcow2 ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW;
+    const uint64_t wanted = windows->disk_size;
+    struct image_info info = {0};
+    struct error error;
+    int failed = 0;
+
+    if (windows->disk_format_given && windows->disk_format != format)
+        log_info("--disk-format %s: %s is there and stays as it is; `casement image convert` makes a copy in another "
+                 "format",
+                 windows->disk_format == BLOCK_FORMAT_QCOW2 ? "qcow2" : "raw", p->disk);
+    if (!windows->disk_size_given)
+        return;
+    failed = image_info(p->disk, format, true, &info, &error);
+    if (failed == 0 && info.size > wanted)
+        log_info("--disk-size: %s has %" PRIu64 " MiB and stays so, for a disk is never made smaller than it is",
+                 p->disk, info.size / (uint64_t)MiB);
+    if (failed == 0 && info.size < wanted) {
+        failed = image_grow(p->disk, format, true, wanted, &error);
+        if (failed == 0)
+            log_info("--disk-size: %s had %" PRIu64 " MiB and has %" PRIu64 " MiB now; extend a volume of Windows to "
+                     "use them",
+                     p->disk, info.size / (uint64_t)MiB, wanted / (uint64_t)MiB);
+    }
+    if (failed < 0)
+        log_warning("--disk-size: %s; it stays as large as it is", error.text);
+}
+
 int prepare_disks(struct preparation *p, struct error *error)
 {
     struct config *config = p->config;
@@ -118,6 +154,7 @@ int prepare_disks(struct preparation *p, struct error *error)
         log_info("the other disks are attached when Windows is installed");
         config_remove_disks(config);
     }
+    fit_disk(p);
     p->watched = 0;
     failed = insert(config, 0,
                     &(struct config_disk){.path = p->disk,

@@ -189,7 +189,7 @@ static void *work_thread(void *opaque)
 
 void waiting_say(struct waiting *waiting, const char *title)
 {
-    struct machine_progress progress = {.active = true, .seconds_left = -1};
+    struct machine_progress progress = {.active = true, .per_second = -1, .seconds_left = -1};
 
     snprintf(progress.title, sizeof progress.title, "%s", title);
     progress_end(&waiting->lines);
@@ -206,6 +206,7 @@ bool waiting_progress(void *opaque, const struct fetch_progress *fetched)
                                         .unit = "bytes",
                                         .done = fetched->done,
                                         .total = fetched->size,
+                                        .per_second = (int64_t)fetched->rate,
                                         .seconds_left = fetched->seconds_left};
 
     snprintf(progress.title, sizeof progress.title, "%s", fetched->title);

@@ -13,6 +13,7 @@
 #include "casement/input.h"
 #include "casement/log.h"
 #include "locales.h"
+#include "prepare.h"
 #include "wishes.h"
 
 #define DISKS_OF_OURS 4 /* the system disk, the medium, the answer disc, a disk for a driver to be tried on */
@@ -104,32 +105,46 @@ static int check_places(const struct config_windows *windows, struct error *erro
 
     if (failed == 0)
         failed = check_file("--answer-file", windows->answer_file, false, error);
-    if (failed == 0)
-        failed = check_file("--drivers", windows->drivers, true, error);
-    if (failed == 0 && windows->disk_size % 512)
-        failed = error_set(error, EINVAL, "--disk-size: not a multiple of 512 bytes; give it in M or G");
-    return failed;
+    return failed == 0 ? check_file("--drivers", windows->drivers, true, error) : failed;
+}
+
+/*
+ * What is for Setup alone. A Windows that is installed needs nothing of it, and must start when files that it was made
+ * from have gone; an installation that has begun has its own medium.
+ */
+static int check_for_setup(struct config *config, const struct source *source, enum journey_step step,
+                           struct error *error)
+{
+    int failed = 0;
+
+    if (step < JOURNEY_INSTALLED)
+        failed = read_secrets(&config->windows, error);
+    if (failed == 0 && step < JOURNEY_INSTALLED)
+        failed = answers_check(&config->windows.answers, error);
+    if (failed == 0 && step < JOURNEY_INSTALLED)
+        failed = check_places(&config->windows, error);
+    return failed == 0 && step < JOURNEY_INSTALLING ? source_check("--version", source, error) : failed;
 }
 
 int wishes_complete(struct config *config, struct source *source, struct error *error)
 {
     struct config_windows *windows = &config->windows;
     struct answers *answers = &windows->answers;
-    int failed = read_secrets(windows, error);
+    int failed = source_find("--version", windows->version, source, error);
 
     answers->width = config->display_width;
     answers->height = config->display_height;
     answers->memory = config->memory;
     answers->nested = config->nested;
     windows->profile_given = options_given("profile");
+    windows->disk_size_given = options_wished("disk-size");
+    windows->disk_format_given = options_wished("disk-format");
     answers->has_oem = windows->oem != NULL;
     answers->has_share = config->share != NULL;
+    if (failed == 0 && windows->disk_size % 512)
+        failed = error_set(error, EINVAL, "--disk-size: not a multiple of 512 bytes; give it in M or G");
     if (failed == 0)
-        failed = answers_check(answers, error);
-    if (failed == 0)
-        failed = check_places(windows, error);
-    if (failed == 0)
-        failed = source_find("--version", windows->version, source, error);
+        failed = check_for_setup(config, source, prepare_step(config), error);
     if (failed == 0)
         failed = choose_layout(config, error);
     if (failed == 0 && config->disk_count > CONFIG_DISKS - DISKS_OF_OURS)

@@ -10,7 +10,8 @@
 
 /*
  * Between options_parse() and config_complete(). Sets the card, the typing layout and a forward to RDP where the user
- * has not; finds what --version means. Creates and changes nothing. 0, or -errno with a text that names the option.
+ * has not; finds what --version means. What Setup alone is told (secrets, names, files) is read and checked where the
+ * state folder has no Windows yet. Creates and changes nothing. 0, or -errno with a text that names the option.
  */
 int wishes_complete(struct config *config, struct source *source, struct error *error);
 

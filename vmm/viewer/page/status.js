@@ -84,14 +84,15 @@ function amount(value, unit) {
   return unit === 'bytes' ? bytes(value) : `${value} ${unit ?? ''}`.trim();
 }
 
-function showProgress({ done, total, unit, seconds_left: left }) {
+function showProgress({ done, total, unit, per_second: rate, seconds_left: left }) {
   const bar = $('cover-bar');
+  const speed = rate > 0 ? ` at ${amount(rate, unit)}/s` : '';
   if (total > 0) {
     bar.value = done / total;
-    set('cover-done', `${amount(done, unit)} of ${amount(total, unit)}`);
+    set('cover-done', `${amount(done, unit)} of ${amount(total, unit)}${speed}`);
   } else {
     bar.removeAttribute('value');
-    set('cover-done', done ? amount(done, unit) : '');
+    set('cover-done', done ? amount(done, unit) + speed : '');
   }
   set('cover-left', left == null ? '' : `${duration(left)} left`);
 }
