@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 
@@ -134,13 +135,78 @@ def test_quadlet_makes_a_unit(tmp_path):
         assert part in start, start
 
 
-def test_our_system_calls_are_the_engines_and_io_uring():
-    def allowed(path):
-        return {name for rule in json.loads(path.read_text())["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
+PROFILE = DEPLOY / "seccomp.json"
+IO_URING = {"io_uring_enter", "io_uring_register", "io_uring_setup"}
+# What Docker's documentation says that a container may not do, whatever else it may.
+FORBIDDEN = """acct add_key bpf chroot clock_adjtime clock_settime create_module delete_module finit_module fsmount fsopen get_kernel_syms
+get_mempolicy init_module ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie mbind mount move_mount move_pages nfsservctl
+open_by_handle_at open_tree perf_event_open pivot_root process_vm_readv process_vm_writev ptrace query_module quotactl reboot request_key
+set_mempolicy setns settimeofday stime swapoff swapon sysfs _sysctl umount umount2 unshare uselib userfaultfd ustat vm86 vm86old""".split()
 
-    def refused(path):
-        return json.loads(path.read_text())["defaultAction"]
 
-    theirs, ours = machines.Path("/usr/share/containers/seccomp.json"), DEPLOY / "seccomp.json"
-    assert allowed(ours) - allowed(theirs) == {"io_uring_enter", "io_uring_register", "io_uring_setup"}
-    assert refused(ours) == refused(theirs) == "SCMP_ACT_ERRNO"
+def test_our_system_calls_are_in_the_form_that_every_engine_reads():
+    """The members that the runtime specification has and no others: containerd passes over what Docker and Podman would choose by."""
+    profile = json.loads(PROFILE.read_text())
+    assert profile.keys() == {"defaultAction", "defaultErrnoRet", "architectures", "syscalls"}
+    assert (profile["defaultAction"], profile["defaultErrnoRet"]) == ("SCMP_ACT_ERRNO", 1)
+    assert profile["architectures"] == ["SCMP_ARCH_X86_64"]
+    for rule in profile["syscalls"]:
+        assert {"names", "action"} <= rule.keys() <= {"names", "action", "errnoRet", "args"}
+        assert all(one.keys() == {"index", "value", "valueTwo", "op"} for one in rule.get("args", []))
+
+
+def test_our_system_calls_are_those_without_privileges_and_io_uring():
+    rules = json.loads(PROFILE.read_text())["syscalls"]
+    always = {name for rule in rules if rule["action"] == "SCMP_ACT_ALLOW" and "args" not in rule for name in rule["names"]}
+    named = [name for rule in rules for name in rule["names"]]
+    assert IO_URING <= always and not set(named) & set(FORBIDDEN)
+    assert sorted({name for name in named if named.count(name) > 1}) == ["personality", "socket"]
+    assert not always & {"clone", "clone3", "personality", "socket"}
+    assert {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38} in rules, "a C library would not take clone instead"
+    clone, = (rule["args"][0] for rule in rules if rule["names"] == ["clone"])
+    assert (clone["op"], clone["value"], clone["valueTwo"]) == ("SCMP_CMP_MASKED_EQ", 0x7E020000, 0)
+
+
+def test_our_system_calls_are_what_the_tool_makes():
+    made = subprocess.run([machines.TREE / "tools/seccomp"], capture_output=True, text=True, check=True).stdout
+    assert made == PROFILE.read_text()
+
+
+def bundle(folder, root, profile, words):
+    """A container for an OCI runtime itself, as an engine would describe it: root's usual rights, and BusyBox in /tmp."""
+    rights = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_SETGID", "CAP_SETUID", "CAP_SYS_CHROOT"]
+    mounts = [{"destination": "/proc", "type": "proc", "source": "proc"}, {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+              {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
+              {"destination": "/tmp/busybox", "type": "bind", "source": shutil.which("busybox"), "options": ["bind", "ro"]}]
+    process = {"args": words, "cwd": "/", "env": ["PATH=/usr/bin"], "user": {"uid": 0, "gid": 0},
+               "capabilities": {kind: rights for kind in ("bounding", "effective", "permitted")}}
+    linux = {"namespaces": [{"type": kind} for kind in ("mount", "pid", "network", "ipc", "uts")], "seccomp": profile}
+    (folder / "config.json").write_text(json.dumps({"ociVersion": "1.0.2", "root": {"path": str(root), "readonly": True}, "hostname": "casement",
+                                                    "process": process, "mounts": mounts, "linux": linux}))
+
+
+# crun takes only the second version of control groups, which this host may have beside the first.
+RUNTIMES = {"runc": ["runc"],
+            "crun": ["unshare", "--mount", "sh", "-ec", 'umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; exec "$@"', "sh",
+                     "crun", "--cgroup-manager", "disabled"]}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="as root alone")
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_runtimes_load_our_system_calls(image, tmp_path, runtime):
+    """The program runs with them and has io_uring; what makes a namespace or another root is refused, and is not without them."""
+    if not (shutil.which(runtime) and shutil.which("busybox")):
+        pytest.skip(f"without {runtime} or busybox")
+
+    def run(profile, *words):
+        bundle(tmp_path, image.root, profile, words)
+        return subprocess.run([*RUNTIMES[runtime], "run", "--bundle", tmp_path, f"test-{secrets.token_hex(4)}"],
+                              capture_output=True, text=True, check=False)
+
+    profile = json.loads(PROFILE.read_text())
+    check = run(profile, "/usr/bin/casement", "check")
+    assert re.search("^ok   io_uring", check.stdout, re.MULTILINE), (check.stdout, check.stderr)
+    for words in (["unshare", "-U", "/tmp/busybox", "true"], ["chroot", "/", "/tmp/busybox", "true"]):
+        assert run(None, "/tmp/busybox", *words).returncode == 0
+        refused = run(profile, "/tmp/busybox", *words)
+        assert refused.returncode == 1 and "Operation not permitted" in refused.stderr, (refused.stdout, refused.stderr)
