@@ -102,7 +102,7 @@ def test_windows_gets_the_memory_that_is_promised(tmp_path):
     stack = read("stack.yml")[0]["services"]["windows"]
     stateful = next(one for one in read("kubernetes.yml") if one["kind"] == "StatefulSet")["spec"]
     container = stateful["template"]["spec"]["containers"][0]
-    environment = {one["name"]: one["value"] for one in container["env"]}
+    environment = {one["name"]: one.get("value") for one in container["env"]}
     resources = container["resources"]
     assert resources["requests"]["memory"] == resources["limits"]["memory"]
     assert resources["requests"]["cpu"] == environment["CPU_CORES"]
@@ -110,6 +110,23 @@ def test_windows_gets_the_memory_that_is_promised(tmp_path):
                                 ("swarm", stack["deploy"]["resources"]["limits"]["memory"], stack["environment"]["RAM_SIZE"])):
         assert guest_memory(tmp_path / name, mebibytes(limit), wanted) == mebibytes(wanted), (name, limit)
     assert guest_memory(tmp_path / "less", mebibytes(limit) - 64, wanted) < mebibytes(wanted), "the limit is not what decides"
+
+
+def test_a_pods_page_goes_by_its_names(tmp_path):
+    """As Kubernetes puts the values together, and the program takes them: the name that the file speaks of is one."""
+    text = (DEPLOY / "kubernetes.yml").read_text()
+    stateful = next(one for one in yaml.safe_load_all(text) if one["kind"] == "StatefulSet")["spec"]
+    variables = {}
+    for one in stateful["template"]["spec"]["containers"][0]["env"]:
+        field = one.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
+        value = {"metadata.name": "windows-0", "metadata.namespace": "NAMESPACE"}[field] if field else one["value"]
+        variables[one["name"]] = re.sub(r"\$\((\w+)\)", lambda match: variables[match.group(1)], value)
+    wanted = variables["CASEMENT_WEB_HOST"].split(";")
+    assert re.search(r"windows-0\.windows\.NAMESPACE\.svc", text).group() in wanted
+    del variables["PASSWORD_FILE"]
+    run = subprocess.run([machines.TREE / "casement", "container", "config"], env=variables | {"STORAGE": str(tmp_path)},
+                         capture_output=True, text=True, check=True)
+    assert re.findall(r"^web-host = (\S+) ", run.stdout, re.MULTILINE) == wanted
 
 
 def test_the_health_check_is_the_same_everywhere():
