@@ -134,6 +134,18 @@ def test_the_health_check_is_the_same_everywhere():
     assert f" CMD {HEALTH}\n" in (machines.TREE / "Dockerfile").read_text()
 
 
+# What `casement check` says where the device is not there, and where it is something else.
+@pytest.mark.skipif(os.getuid() != 0, reason="a /dev is pretended by mounts")
+@pytest.mark.parametrize("make, reason", [("true", "No such file or directory"), (": >dev/vhost-net", "Inappropriate ioctl for device")])
+def test_vhost_net_is_a_wish(tmp_path, make, reason):
+    """The file for Compose speaks of it; without it there is a line with the remedy, and everything works."""
+    assert "# - /dev/vhost-net\n" in (DEPLOY / "compose.yml").read_text()
+    script = f"mkdir dev; {make}; mount --bind dev /dev; exec {machines.TREE}/casement check"
+    run = subprocess.run(["unshare", "--mount", "sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    line = f"miss vhost-net: /dev/vhost-net: {reason}, .*`modprobe vhost_net` on the host, and in a container add --device /dev/vhost-net"
+    assert re.search(f"^{line}$", run.stdout, re.MULTILINE), run.stdout
+
+
 def test_systemd_takes_the_unit(tmp_path):
     """With a program in the place of ours, which is not installed where tests run."""
     text = (DEPLOY / "casement@.service").read_text()
