@@ -1,4 +1,5 @@
 """What is in deploy/ by the rules of those who will read it: Compose, Swarm, Kubernetes, systemd, Quadlet, seccomp."""
+import ipaddress
 import json
 import os
 import re
@@ -129,6 +130,42 @@ def test_a_pods_page_goes_by_its_names(tmp_path):
     assert re.findall(r"^web-host = (\S+) ", run.stdout, re.MULTILINE) == wanted
 
 
+def test_the_same_ports_everywhere():
+    """Those that the image says it has; Remote Desktop is faster over UDP."""
+    exposed = re.search("^EXPOSE (.*)$", (machines.TREE / "Dockerfile").read_text(), re.MULTILINE).group(1).split()
+    wanted = sorted(tuple(one.split("/")) for one in exposed)
+    assert wanted == [("3389", "tcp"), ("3389", "udp"), ("8006", "tcp")]
+
+    def short(text):
+        port, _, protocol = text.rpartition(":")[2].partition("/")
+        return port, protocol or "tcp"
+
+    kubernetes = {one["kind"]: one["spec"] for one in read("kubernetes.yml") if "spec" in one}
+    pod = kubernetes["StatefulSet"]["template"]["spec"]["containers"][0]["ports"]
+    quadlet = re.findall("^PublishPort=(.*)$", (DEPLOY / "windows.container").read_text(), re.MULTILINE)
+    for ports in (map(short, read("compose.yml")[0]["services"]["windows"]["ports"]), map(short, quadlet),
+                  ((str(one["target"]), one.get("protocol", "tcp")) for one in read("stack.yml")[0]["services"]["windows"]["ports"]),
+                  ((str(one["containerPort"]), one.get("protocol", "TCP").lower()) for one in pod),
+                  ((str(one["port"]), one.get("protocol", "TCP").lower()) for one in kubernetes["Service"]["ports"])):
+        assert sorted(ports) == wanted
+
+
+def test_kubernetes_takes_the_image_of_this_version_from_its_nodes():
+    pod = next(one for one in read("kubernetes.yml") if one["kind"] == "StatefulSet")["spec"]["template"]["spec"]["containers"][0]
+    version = re.search("^VERSION := (.*)$", (machines.TREE / "Makefile").read_text(), re.MULTILINE).group(1)
+    assert (pod["image"], pod["imagePullPolicy"]) == (f"casement:{version}", "IfNotPresent")
+
+
+def test_the_way_out_of_a_pod_leads_to_no_other():
+    """Both versions of IP lead out, and neither to private addresses."""
+    policy = next(one for one in read("kubernetes.yml") if one["kind"] == "NetworkPolicy")["spec"]
+    blocks = [peer["ipBlock"] for rule in policy["egress"] for peer in rule.get("to", [])]
+    assert [block["cidr"] for block in blocks] == ["0.0.0.0/0", "::/0"]
+    refused = [ipaddress.ip_network(text) for block in blocks for text in block["except"]]
+    for address in ("10.0.0.1", "192.168.1.1", "172.30.0.2", "169.254.169.254", "fd00::1", "fe80::1"):
+        assert any(ipaddress.ip_address(address) in network for network in refused), address
+
+
 def test_the_health_check_is_the_same_everywhere():
     assert f"\nHealthCmd={HEALTH}\n" in (DEPLOY / "windows.container").read_text()
     assert f" CMD {HEALTH}\n" in (machines.TREE / "Dockerfile").read_text()
@@ -154,14 +191,46 @@ def test_systemd_takes_the_unit(tmp_path):
     assert (run.returncode, run.stdout + run.stderr) == (0, "")
 
 
+def test_a_second_machine_of_the_unit_has_ports_of_its_own(tmp_path):
+    """What its comment says of them is all that two machines on one host would otherwise both want."""
+    text = (DEPLOY / "casement@.service").read_text()
+    own = dict(re.findall(r"^# +(CASEMENT_\w+)=(\S+)$", text, re.MULTILINE))
+    ports = []
+    for variables in ({}, own):
+        run = subprocess.run([machines.TREE / "casement", "windows", "config", "--state", tmp_path], env=variables, capture_output=True,
+                             text=True, check=True)
+        ports.append(re.findall(r"^(?:web|forward|vnc) = (?:[\d.]+:)?(\d+)\b", run.stdout, re.MULTILINE))
+    assert sorted(ports[0]) == ["3389", "8006"] and len(ports[1]) == 2 and not set(ports[0]) & set(ports[1]), ports
+    assert "package ovmf" in text
+
+
 @pytest.mark.skipif(not shutil.which(QUADLET), reason="Debian 12's Podman has no Quadlet")
 def test_quadlet_makes_a_unit(tmp_path):
     for name in ("windows.container", "windows.volume"):
         shutil.copy(DEPLOY / name, tmp_path)
-    run = subprocess.run([QUADLET, "-dryrun"], env={"QUADLET_UNIT_DIRS": str(tmp_path)}, capture_output=True, text=True, check=True)
-    start = re.search("^ExecStart=.*podman run .*", run.stdout, re.MULTILINE).group()
-    for part in ("--device /dev/kvm", "--stop-timeout 120", "windows:/storage", "--cap-drop all", "localhost/casement"):
-        assert part in start, start
+    for text in ((DEPLOY / "windows.container").read_text(), for_older_quadlets()):
+        (tmp_path / "windows.container").write_text(text)
+        run = subprocess.run([QUADLET, "-dryrun"], env={"QUADLET_UNIT_DIRS": str(tmp_path)}, capture_output=True, text=True, check=True)
+        start = re.search("^ExecStart=.*podman run .*", run.stdout, re.MULTILINE).group()
+        for part in ("--device /dev/kvm", "--stop-timeout 120", "--group-add keep-groups", "windows:/storage", "--cap-drop all",
+                     "localhost/casement"):
+            assert part in start, start
+
+
+def for_older_quadlets():
+    """The file with what its comments say instead of keys that came later."""
+    text = (DEPLOY / "windows.container").read_text()
+    for key in ("GroupAdd", "StopTimeout"):
+        text, count = re.subn(rf"^(# .*Before Podman 5\.\d this is\s+(?:# )?(PodmanArgs=.*)\n){key}=.*$", r"\1\2", text, flags=re.MULTILINE)
+        assert count == 1, key
+    return text
+
+
+def test_quadlet_is_told_of_no_file_that_is_not_there():
+    text = for_older_quadlets()
+    assert re.findall("^PodmanArgs=(.*)$", text, re.MULTILINE) == ["--group-add keep-groups", "--stop-timeout 120"]
+    keys = set(re.findall(r"^(\w+)=", text.partition("[Container]")[2].partition("[Service]")[0], re.MULTILINE))
+    assert "#SeccompProfile=" in text and not keys & {"SeccompProfile", "EnvironmentFile", "Secret", "GroupAdd", "StopTimeout"}
 
 
 PROFILE = DEPLOY / "seccomp.json"
