@@ -60,6 +60,33 @@ def test_compose_files_keep_to_the_specification(name):
     assert list(jsonschema.Draft201909Validator(schema).iter_errors(document | {"services": {"windows": {"imagee": "x"}}}))
 
 
+README = (machines.TREE / "README.md").read_text()
+
+
+def test_the_readmes_example_is_part_of_the_file_for_compose(tmp_path):
+    """Short, and nothing in it is otherwise there; and the folder is made before Podman is told to bind it."""
+    text = re.search(r"\n\n((?:    .*\n)*    services:\n(?:    .*\n)*)", README).group(1)
+    (tmp_path / "compose.yml").write_text(text)
+    subprocess.run(["docker-compose", "-f", tmp_path / "compose.yml", "config", "--quiet"], check=True, cwd=tmp_path)
+    short = yaml.safe_load(text)["services"]["windows"]
+    whole = read("compose.yml")[0]["services"]["windows"]
+    assert text.count("\n") <= 12 and short.items() <= whole.items()
+    assert re.search(r"^    mkdir -p windows\b.*\n    podman run .*\$PWD/windows:", README, re.MULTILINE)
+
+
+def test_what_the_readme_says_is_refused_and_what_has_no_meaning(tmp_path):
+    """Each is refused by the program; and docs/container.md, which is made from its table, says "nothing" of each of the others."""
+    refused = re.search(r"^- Refused(?:.|\n)*?(?=\n- )", README, re.MULTILINE).group()
+    for word in re.findall(r"`([A-Z_]+(?:=\S+?)?)`", refused):
+        name, _, value = word.partition("=")
+        run = subprocess.run([machines.TREE / "casement", "container", "config"], env={name: value or "x", "STORAGE": str(tmp_path)},
+                             capture_output=True, text=True, check=False)
+        assert run.returncode == 2 and run.stderr.startswith(f"casement: {name} "), (word, run.stderr)
+    table = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", (machines.TREE / "docs/container.md").read_text(), re.MULTILINE))
+    ignored = re.findall(r"`([A-Z_]+)`", re.search(r"^- Without meaning(?:.|\n)*?(?=\n- )", README, re.MULTILINE).group())
+    assert len(ignored) > 10 and [name for name in ignored if not table[name].startswith("nothing")] == []
+
+
 @pytest.mark.parametrize("name", ["compose.yml", "stack.yml"])
 def test_compose_itself_reads_them(name):
     subprocess.run(["docker-compose", "-f", DEPLOY / name, "config", "--quiet"], check=True, cwd=DEPLOY)
