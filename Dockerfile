@@ -1,8 +1,15 @@
 # The container's image: `docker build -t casement .` or `podman build --format docker -t casement .` (the format of OCI
 # itself has no health check). Its list of contents: `docker build --target sbom --output . .`
+# docs/image.md says what is in it, and how two builds give the same one.
 # The base is that of the build alone, whose packages the program's libraries are taken from; it may be named by its digest.
 ARG BASE=debian:12-slim
 FROM ${BASE} AS build
+# A moment such as 20260101T000000Z: Debian's packages are as they were then, and not of today.
+ARG SNAPSHOT=
+RUN [ -z "$SNAPSHOT" ] || { rm -f /etc/apt/sources.list.d/*; . /etc/os-release; \
+        for suite in "debian $VERSION_CODENAME" "debian $VERSION_CODENAME-updates" "debian-security $VERSION_CODENAME-security"; do \
+            echo "deb [check-valid-until=no] http://snapshot.debian.org/archive/${suite% *}/$SNAPSHOT ${suite#* } main"; \
+        done >/etc/apt/sources.list; }
 WORKDIR /casement
 COPY tools/setup tools/
 RUN tools/setup image
@@ -16,8 +23,17 @@ COPY --from=build /casement/build/image/casement.spdx.json /
 
 FROM scratch
 COPY --from=build /casement/build/image/root/ /
+ARG VERSION=0.1.0
+# Of the sources: the commit, and where they are.
+ARG REVISION=
+ARG SOURCE=
+# The licence is the program's; those of the libraries are in /usr/share/doc.
 LABEL org.opencontainers.image.title="Casement" \
-      org.opencontainers.image.description="A virtual machine monitor that installs and runs Windows: one process, by /dev/kvm"
+      org.opencontainers.image.description="A virtual machine monitor that installs and runs Windows: one process, by /dev/kvm" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.source="$SOURCE" \
+      org.opencontainers.image.licenses="MIT"
 # So that `docker exec NAME casement ctl ...` finds it.
 ENV PATH=/usr/bin
 # 8006 is the page with its API, 3389 leads to Windows' Remote Desktop.

@@ -1,8 +1,10 @@
 /* `casement check`: what this host offers and lacks, one line each, with what to do about it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <liburing.h>
 #include <linux/kvm.h>
+#include <linux/vhost.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,6 +220,23 @@ static void check_network(FILE *out)
             say(out, false, "%s", error.text);
 }
 
+/* It saves time and nothing more, and only a virtio card on a network that nothing here looks into can have it. */
+static void check_vhost(FILE *out)
+{
+    int fd = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
+    uint64_t features;
+
+    if (fd >= 0 && ioctl(fd, VHOST_GET_FEATURES, &features) == 0)
+        say(out, true, "vhost-net: usable by a virtio card with --net bridge");
+    else
+        say(out, false,
+            "vhost-net: /dev/vhost-net: %s, frames of --net bridge pass through the program; `modprobe vhost_net` on "
+            "the host, and in a container add --device /dev/vhost-net",
+            strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
 int check_main(FILE *out)
 {
     bool runs = check_kvm(out);
@@ -227,5 +246,6 @@ int check_main(FILE *out)
     check_uring(out);
     check_firmware(out);
     check_network(out);
+    check_vhost(out);
     return runs ? EXIT_CODE_POWERED_OFF : EXIT_CODE_NO_KVM;
 }

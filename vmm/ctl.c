@@ -29,6 +29,7 @@ void ctl_help(FILE *out)
           "  pointer X Y [BUTTONS [WHEEL]]     put the pointer there (0 to 32767); buttons 1 left, 2 right, 4 middle\n"
           "  plug NAME, unplug NAME            a USB device, such as keyboard or tablet\n"
           "  grow DISK SIZE                    make a disk larger: disk0, disk1, ... in the order of --disk; 20G\n"
+          "  token                             print the token that the page asks for\n"
           "  powerdown                         press the power button\n"
           "  reset                             reset the machine at once\n"
           "  stop                              end the machine at once\n"
@@ -304,6 +305,7 @@ static const struct command {
     {"plug", "POST", "", 1, 1, "the name of a device", ask_plug, NULL},
     {"unplug", "POST", "", 1, 1, "the name of a device", ask_plug, NULL},
     {"grow", "POST", "", 2, 2, "a disk and its new size", ask_grow, NULL},
+    {"token", "GET", "/api/v1/token", 0, 0, "no argument", NULL, print_answer},
     {"powerdown", "POST", "/api/v1/power/button", 0, 0, "no argument", NULL, NULL},
     {"reset", "POST", "/api/v1/power/reset", 0, 0, "no argument", NULL, NULL},
     {"stop", "POST", "/api/v1/power/off", 0, 0, "no argument", NULL, NULL},

@@ -12,6 +12,9 @@
 
 #include "casement/bytes.h"
 #include "kvm_probe.h"
+#include "proc.h"
+
+#define UNKNOWN_GROUP ((unsigned)-1) /* no file's */
 
 const struct kvm_probe_capability kvm_probe_capabilities[] = {
     {KVM_CAP_IRQCHIP, "in-kernel interrupt controllers", true, NULL},
@@ -79,18 +82,33 @@ static const char *no_driver(const char *cpuinfo)
     return "the processor's features are unknown; load kvm_intel or kvm_amd on the host";
 }
 
-static int no_permission(const char *device, int err, struct error *error)
+static const char *how_to_pass(const struct kvm_place *place)
 {
+    return place->kubernetes ? "in Kubernetes request it from a device plug-in, or as the last resort make the pod "
+                               "privileged (deploy/kubernetes.yml)"
+                             : "in a container add --device /dev/kvm";
+}
+
+/* By its permission bits. */
+static int no_permission(const struct kvm_place *place, struct error *error)
+{
+    const char *device = place->device;
     struct stat info;
     const struct group *group;
 
-    /* Permission bits give EACCES; EPERM comes from a container's device list or a security module. */
-    if (err == EPERM)
-        return error_set(error, EPERM,
-                         "%s: refused by the container or a security policy; in a container add --device /dev/kvm",
-                         device);
     if (stat(device, &info) < 0)
         return error_set(error, EACCES, "%s: no permission to reach it; check the permissions of its folder", device);
+    if (info.st_gid == place->foreign_group)
+        return error_set(error, EACCES,
+                         "%s: no permission; its group has no number in here (gid %u, mode %03o), as in a rootless "
+                         "container: add the user to that group on the host, and --group-add keep-groups (Podman with "
+                         "crun) to the container",
+                         device, info.st_gid, info.st_mode & 0777U);
+    if (place->kubernetes)
+        return error_set(error, EACCES,
+                         "%s: no permission; its group is %u (mode %03o): add supplementalGroups: [%u] to the pod's "
+                         "securityContext",
+                         device, info.st_gid, info.st_mode & 0777U, info.st_gid);
     group = getgrgid(info.st_gid);
     return error_set(error, EACCES,
                      "%s: no permission; its group is %s (gid %u, mode %03o): add the user to that group, or in a "
@@ -98,18 +116,22 @@ static int no_permission(const char *device, int err, struct error *error)
                      device, group ? group->gr_name : "nameless here", info.st_gid, info.st_mode & 0777U, info.st_gid);
 }
 
-static int explain(const char *device, const char *cpuinfo, int err, struct error *error)
+static int explain(const struct kvm_place *place, int err, struct error *error)
 {
+    const char *device = place->device;
+
     switch (err) {
     case ENOENT:
-        return error_set(error, err, "%s: not there; %s; in a container add --device /dev/kvm", device,
-                         no_driver(cpuinfo));
+        return error_set(error, err, "%s: not there; %s; %s", device, no_driver(place->cpuinfo), how_to_pass(place));
     case EACCES:
-    case EPERM:
-        return no_permission(device, err, error);
+        return no_permission(place, error);
+    case EPERM: /* never by permission bits: a container's list of devices, or a security module */
+        return error_set(error, err, "%s: refused by the container or a security policy; %s", device,
+                         how_to_pass(place));
     case ENXIO:
     case ENODEV:
-        return error_set(error, err, "%s: nothing serves it (%s); %s", device, strerror(err), no_driver(cpuinfo));
+        return error_set(error, err, "%s: nothing serves it (%s); %s", device, strerror(err),
+                         no_driver(place->cpuinfo));
     default:
         return error_set(error, err, "%s: cannot be opened: %s; see `casement check`", device, strerror(err));
     }
@@ -155,7 +177,7 @@ int kvm_open_at(const struct kvm_place *place, struct error *error)
     int fd = open(device, O_RDWR | O_CLOEXEC), version, failed;
 
     if (fd < 0)
-        return explain(device, place->cpuinfo, errno, error);
+        return explain(place, errno, error);
     version = ioctl(fd, KVM_GET_API_VERSION, 0);
     if (version < 0)
         failed = error_set(error, ENODEV, "%s: not the KVM device; pass the host's own /dev/kvm", device);
@@ -172,8 +194,13 @@ int kvm_open_at(const struct kvm_place *place, struct error *error)
 
 int kvm_open(struct error *error)
 {
-    static const struct kvm_place place = {"/dev/kvm", "/proc/cpuinfo", "/sys/module"};
+    struct kvm_place place = {"/dev/kvm", "/proc/cpuinfo", "/sys/module", .foreign_group = UNKNOWN_GROUP};
+    uint64_t group;
 
+    /* Kubernetes tells every container where its API is, whatever else it is told. */
+    place.kubernetes = getenv("KUBERNETES_SERVICE_HOST");
+    if (proc_numbers("/proc/sys/kernel/overflowgid", &group, NULL) == 1)
+        place.foreign_group = (unsigned)group;
     return kvm_open_at(&place, error);
 }
 

@@ -8,11 +8,11 @@
 
 #define KVM_PROBE_API 12 /* the only version since Linux 2.6.22 (Documentation/virt/kvm/api.rst, 4.1) */
 
-/*
- * Where to look: /dev/kvm, /proc/cpuinfo, /sys/module; other places in tests.
- */
+/* Where to look: /dev/kvm, /proc/cpuinfo, /sys/module, and what decides on the remedy; other things in tests. */
 struct kvm_place {
     const char *device, *cpuinfo, *modules;
+    unsigned foreign_group; /* a group that has no number in this user namespace shows as this one */
+    bool kubernetes;
 };
 
 /*

@@ -69,7 +69,7 @@ const struct option option_table[] = {
      .help = "who may use them: who has the token that is made once and kept in --state, who has the password, or anybody"},
     {.name = "web-password-file", .metavar = "FILE", .type = TEXT, AT(web_password_file), .help = "the password, in its first line, for --access password"},
     {.name = "web-host", .metavar = "NAME", .type = SPECIAL, .apply = config_add_web_host, .repeats = true,
-     .help = "a name by which browsers reach the page, besides localhost, addresses and --name"},
+     .help = "a name by which browsers reach the page, besides localhost, addresses, --name and, where a secret is asked for, names without a dot or below .local"},
     {.name = "web-tls", .metavar = "off|on", .fallback = "off", CHOICE_OF(web_tls, "off|on"),
      .help = "serve over TLS, with --web-cert or else a certificate of the machine's own that is kept in --state"},
     {.name = "web-cert", .metavar = "FILE", .type = TEXT, AT(web_cert), .help = "certificate with its chain, as PEM; with it --web-tls is on"},

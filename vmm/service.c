@@ -51,7 +51,8 @@ static int take_secret(const struct config *config, const char *address, char **
         if (failed == 0 && flag)
             log_info("web: %s?token=%s (said this once, and kept in %s)", address, token, config->web_token_file);
         else if (failed == 0)
-            log_info("web: %s asks for the token in %s", address, config->web_token_file);
+            log_info("web: %s asks for the token in %s; `casement ctl --control %s token` prints it", address,
+                     config->web_token_file, config->control);
         OPENSSL_cleanse(token, sizeof token);
     } else if (is_loopback(config)) {
         log_info("web: %s is open to every user of this host", address);

@@ -51,8 +51,36 @@ def storage(rig):
     rig.run("rm", "-rf", *made)
 
 
+# Takes an address and serves a page; then as every other.
+SERVES = """ip link set eth0 up
+cat >/tmp/dhcp <<'S'
+#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip addr add $ip/$mask dev eth0; ip route add default via $router
+echo "GUEST-LEASE $ip $(cat /sys/class/net/eth0/address) $router"
+S
+chmod +x /tmp/dhcp
+udhcpc -i eth0 -n -q -t 10 -s /tmp/dhcp || exit 9
+mkdir /tmp/www
+echo 'served by the guest' >/tmp/www/index.html
+httpd -p 80 -h /tmp/www
+wait-power-button
+"""
+
+
+def _disk(folder, script):
+    """A disk that firmware starts by itself, with a small Linux that runs the script: as an installed system."""
+    folder.mkdir()
+    return guest_image.boot_disk(folder / "data.img", guest_image.initrd(folder / "initrd", script), "console=ttyS0 quiet")
+
+
 @pytest.fixture(scope="session")
 def linux_disk(workplace):
-    """A disk that firmware starts by itself, with a small Linux that says when it hears the power button: as an installed system."""
-    initrd = guest_image.initrd(workplace / "initrd", "wait-power-button")
-    return guest_image.boot_disk(workplace / "data.img", initrd, "console=ttyS0 quiet")
+    """Says when it hears the power button."""
+    return _disk(workplace / "waits", "wait-power-button")
+
+
+@pytest.fixture(scope="session")
+def serving_disk(workplace):
+    """Does so, too, with a page on port 80."""
+    return _disk(workplace / "serves", SERVES)

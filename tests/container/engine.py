@@ -44,9 +44,9 @@ def host_engine():
         call("rmi", "--all", "--force")
 
 
-def build_image(tree, archive):
+def build_image(tree, archive, *options):
     """
-    The Dockerfile's last stage, with the tree from this host in place of the one that its first stage would make: that one compiles
+    The Dockerfile's last stage, built with these options, with the tree from this host in place of the one that its first stage would make: that one compiles
     everything anew. As an archive, whose path it returns: the host's engine and the rig's share no store.
     """
     text = (machines.TREE / "Dockerfile").read_text()
@@ -54,7 +54,7 @@ def build_image(tree, archive):
     assert "ADD root.tar" in last
     (tree / "Dockerfile").write_text(last)
     with host_engine() as engine:
-        engine("build", "--quiet", "--format", "docker", "--timestamp", "0", "-t", "localhost/casement", tree)
+        engine("build", "--quiet", "--format", "docker", "--timestamp", "0", *options, "-t", "localhost/casement", tree)
         engine("save", "--quiet", "--format", "docker-archive", "-o", archive, "localhost/casement")
     return archive
 

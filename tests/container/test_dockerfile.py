@@ -27,9 +27,10 @@ def base(tmp_path, engine):
 @pytest.mark.long
 @pytest.mark.skipif(os.getuid() != 0, reason="debootstrap needs root")
 def test_the_dockerfile_builds_what_is_built_here(image, base, engine):
-    engine("build", "--isolation", "chroot", "--format", "docker", "--build-arg", f"BASE={base}", "--build-arg", "SOURCE_DATE_EPOCH=1700000000",
+    engine("build", "--isolation", "chroot", "--format", "docker", "--build-arg", f"BASE={base}", "--build-arg", "SOURCE_DATE_EPOCH=1700000000", "--build-arg", "REVISION=0123abcd",
            "-t", "localhost/casement", machines.TREE)
     settings = json.loads(engine("image", "inspect", "localhost/casement"))[0]["Config"]
+    assert settings["Labels"]["org.opencontainers.image.revision"] == "0123abcd"
     assert settings["Entrypoint"] == ["/usr/bin/casement", "container"] and "User" not in settings
     assert (settings["StopSignal"], list(settings["Volumes"])) == ("SIGTERM", ["/storage"])
     mounted = machines.Path(engine("image", "mount", "localhost/casement").strip())

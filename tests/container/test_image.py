@@ -6,10 +6,11 @@ import re
 import shutil
 import stat
 import subprocess
+import tarfile
 
 import machines
 import pytest
-from engine import collect
+from engine import build_image, collect
 
 SOURCES = ["LICENSE", "Makefile", "devices", "firmware", "include", "tools", "vmm"]
 
@@ -42,6 +43,77 @@ def test_the_same_sources_give_the_same_image(tmp_path):
                      for file in ("root.tar", "casement.spdx.json", "root/usr/bin/casement")])
         shutil.rmtree(tree)
     assert made[0] == made[1]
+
+
+def settings(archive):
+    """What an archive that engines load says of its image."""
+    with tarfile.open(archive) as file:
+        manifest, = json.load(file.extractfile("manifest.json"))
+        return json.load(file.extractfile(manifest["Config"]))
+
+
+def test_what_engines_are_told(image, workplace):
+    """Of ports, folders, the signal and the health check, and by the labels."""
+    labels = {"REVISION": "0123abcd", "SOURCE": "https://example.com/casement"}
+    options = [word for name, value in labels.items() for word in ("--build-arg", f"{name}={value}")]
+    found = settings(build_image(image.folder, workplace / "told.tar", *options))
+    config = found["config"]
+    assert config["Entrypoint"] == ["/usr/bin/casement", "container"] and not config.get("Cmd") and not config.get("User")
+    assert config["ExposedPorts"].keys() == {"8006/tcp", "3389/tcp", "3389/udp"} and config["Volumes"].keys() == {"/storage"}
+    assert config["StopSignal"] in ("SIGTERM", "15") and config["Env"] == ["PATH=/usr/bin"]
+    second = 10**9
+    assert config["Healthcheck"] == {"Test": ["CMD", "/usr/bin/casement", "health"], "Interval": 30 * second, "Timeout": 30 * second,
+                                     "StartPeriod": 60 * second}
+    version = re.search("^VERSION := (.*)$", (machines.TREE / "Makefile").read_text(), re.MULTILINE).group(1)
+    wanted = {"version": version, "revision": labels["REVISION"], "source": labels["SOURCE"], "licenses": "MIT", "title": "Casement"}
+    assert wanted.items() <= {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}.items()
+    assert found["created"] == "1970-01-01T00:00:00Z"
+
+
+def test_the_same_tree_gives_the_same_image(image, workplace):
+    """All of it in the format of OCI; in Docker's, Podman puts the name of its own container into the description, and the layer is one."""
+    whole, layer = ([build_image(image.folder, workplace / f"{form}{n}.tar", "--format", form) for n in range(2)] for form in ("oci", "docker"))
+    assert settings(whole[0]) == settings(whole[1])
+    assert settings(layer[0])["rootfs"] == settings(layer[1])["rootfs"]
+
+
+def test_the_image_is_no_larger_than_is_said(image):
+    size = image.archive.stat().st_size / (1 << 20)
+    said = re.search(r"the image is\s+about (\d+) MiB", (machines.TREE / "README.md").read_text()).group(1)
+    print(f"{size:.1f} MiB in {len(files(image.root))} files")
+    assert size <= int(said)
+
+
+def test_beside_dockurrs_packages(image, capsys):
+    """What docs/image.md says that both have."""
+    text = (machines.TREE / "docs/image.md").read_text().partition("## Beside dockurr/windows")[2].partition("\n## ")[0]
+    theirs = set(re.search(r"\n\n((?:    .*\n)+)", text).group(1).split())
+    ours = {re.sub(r"t64$", "", path.parent.name) for path in image.root.glob("usr/share/doc/*/copyright")}
+    sizes = sorted(((path.stat().st_size, str(path.relative_to(image.root))) for path in files(image.root)), reverse=True)
+    with capsys.disabled():
+        print(f"\nhere: {len(ours)} packages, {len(sizes)} files, {sum(size for size, _ in sizes) >> 20} MiB; the largest: "
+              + ", ".join(f"{name} {size >> 10} KiB" for size, name in sizes[:8]))
+        print(f"dockurr/windows names {len(theirs)} packages, which bring others: {' '.join(sorted(theirs))}")
+    assert len(theirs) == 38 and theirs & ours == {"ca-certificates", "ovmf"}
+
+
+def test_packages_of_a_moment(tmp_path):
+    """The Dockerfile's line as the build's shell runs it, in another folder: its own file stays, or one of a snapshot takes its place."""
+    text = (machines.TREE / "Dockerfile").read_text()
+    line = re.search(r'^RUN (\[ -z "\$SNAPSHOT" \] (?:.*\\\n)*.*)', text, re.MULTILINE).group(1)
+    (tmp_path / "sources.list.d").mkdir()
+    own = tmp_path / "sources.list.d/debian.sources"
+    own.write_text("Types: deb\n")
+    (tmp_path / "os-release").write_text("VERSION_CODENAME=bookworm\n")
+    line = line.replace("\\\n", " ").replace("/etc/apt", str(tmp_path)).replace("/etc/os-release", str(tmp_path / "os-release"))
+    subprocess.run(["sh", "-c", line], check=True, env={"SNAPSHOT": ""})
+    assert own.exists() and not (tmp_path / "sources.list").exists()
+    subprocess.run(["sh", "-c", line], check=True, env={"SNAPSHOT": "20260101T000000Z", "PATH": os.environ["PATH"]})
+    place = "deb [check-valid-until=no] http://snapshot.debian.org/archive"
+    assert (tmp_path / "sources.list").read_text().splitlines() == [
+        f"{place}/debian/20260101T000000Z bookworm main", f"{place}/debian/20260101T000000Z bookworm-updates main",
+        f"{place}/debian-security/20260101T000000Z bookworm-security main"]
+    assert not own.exists()
 
 
 def test_one_program_and_what_it_loads(image):

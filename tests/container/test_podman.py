@@ -17,6 +17,10 @@ SERIAL = ["-e", "CASEMENT_SERIAL=/storage/serial.log"]
 LESS = {"capabilities": ["--cap-drop", "ALL"], "read-only": ["--read-only"], "no-network": ["--network", "none"],
         "privileges": ["--security-opt", "no-new-privileges"], "limits": ["--cpus", "2", "--memory", "3g"]}
 
+# What --net nat needs of the outer machine's kernel, which finds no modules by itself.
+NAT_MODULES = "tun nf_tables nft_chain_nat nft_nat nft_masq nft_ct nft_fib_ipv4 nft_fib_ipv6 nft_fib_inet nft_socket"
+NAT = ["--cap-add", "NET_ADMIN", "--device", "/dev/net/tun", "--sysctl", "net.ipv4.ip_forward=1"]
+
 PROFILE = ["--security-opt", f"seccomp={machines.TREE}/deploy/seccomp.json"]
 
 
@@ -24,8 +28,8 @@ PROFILE = ["--security-opt", f"seccomp={machines.TREE}/deploy/seccomp.json"]
 def container(podman):
     made = []
 
-    def start(*options, arguments=()):
-        made.append(Container(podman, [*MACHINE, *SERIAL, *options], arguments))
+    def start(*options, arguments=(), machine=MACHINE):
+        made.append(Container(podman, [*machine, *SERIAL, *options], arguments))
         return made[-1]
 
     yield start
@@ -41,8 +45,18 @@ def readmes_options(folder):
     return words[3:-1]
 
 
-def processes(podman, one):
-    return podman("top", one.name, "comm").stdout.splitlines()[1:]
+def is_alone(podman, one):
+    """Whether the program is the first process of the container, and the only one."""
+    return [line.split() for line in podman("top", one.name, "pid", "comm").stdout.splitlines()[1:]] == [["1", "casement"]]
+
+
+def health(podman, one):
+    return podman("exec", one.name, "casement", "health").stdout
+
+
+def is_healthy(podman, one, tries=5):
+    """By the check that the container has; the image's own has less patience than the rig needs at its worst."""
+    return any(podman("healthcheck", "run", one.name, check=False).status == 0 for _ in range(tries))
 
 
 def test_the_readmes_line(container, podman, storage, linux_disk):
@@ -55,9 +69,11 @@ def test_the_readmes_line(container, podman, storage, linux_disk):
     assert one.state() == ("exited", 137)
     podman("start", one.name)
     assert one.wait_page("http://127.0.0.1:8006/healthz") == "ok\n"
-    assert podman("exec", one.name, "casement", "health").stdout.startswith("running cpus=1 memory=640M")
+    assert health(podman, one).startswith("running cpus=1 memory=640M")
     one.wait_serial(f"{folder}/serial.log", "GUEST-LISTENS")
-    assert processes(podman, one) == ["casement"]
+    assert is_alone(podman, one) and is_healthy(podman, one)
+    token = podman("exec", one.name, "casement", "ctl", "--state", "/storage", "token").stdout
+    assert token == podman.rig.run("cat", f"{folder}/web-token").stdout
     seconds, status = one.stop()
     assert status == 0 and seconds < 120, (seconds, one.log())
     assert "GUEST-PRESSED" in podman.rig.run("cat", f"{folder}/serial.log").stdout
@@ -86,6 +102,63 @@ def test_with_nothing_that_it_does_not_need(podman, container, storage, linux_di
     one.wait_serial(f"{folder}/serial.log", "GUEST-LISTENS")
     assert podman("healthcheck", "run", one.name).status == 0
     assert one.stop()[1] == 0, one.log()
+
+
+@pytest.mark.long
+def test_ram_max_in_a_limit(podman, container, storage, linux_disk):
+    """max is what the container's groups grant: two processors' time, and of 3 GiB what is left of the machine's own needs."""
+    folder = storage(linux_disk)
+    one = container(*DEVICE, "-v", f"{folder}:/storage", *LESS["limits"], machine=["-e", "CPU_CORES=max", "-e", "RAM_SIZE=max"])
+    one.wait_serial(f"{folder}/serial.log", "GUEST-LISTENS")
+    assert health(podman, one).startswith(f"running cpus=2 memory={3072 - max(256, 3072 // 16)}M "), (health(podman, one), one.log())
+    assert one.stop()[1] == 0, one.log()
+
+
+def refused(podman, *options):
+    """The one line that a container says which ends at once with status 2."""
+    run = podman("run", "--rm", "--network", "none", *DEVICE, *MACHINE, *options, "localhost/casement", check=False)
+    assert run.status == 2, (run.status, run.stdout, run.stderr)
+    line, = run.stderr.splitlines()
+    return line
+
+
+def test_a_second_container_on_the_same_volume(podman, container, storage, linux_disk):
+    """It is refused, and the first goes on as if nothing had been."""
+    folder = storage(linux_disk)
+    one = container(*DEVICE, "-v", f"{folder}:/storage", "-p", "8006:8006")
+    assert one.wait_page("http://127.0.0.1:8006/healthz") == "ok\n"
+    line = refused(podman, "-v", f"{folder}:/storage")
+    assert re.fullmatch("casement: (STORAGE|--state) /storage: a machine is running with it; stop that one .*", line), line
+    assert one.wait_page("http://127.0.0.1:8006/healthz") == "ok\n" and one.state()[0] == "running"
+    boots_and_stops(one, folder)
+
+
+def test_a_storage_folder_that_cannot_be_written(podman, storage, device_group):
+    folder = storage()
+    podman.rig.run("chmod", "755", folder)
+    line = refused(podman, "--user", "1000:1000", "--group-add", device_group, "-v", f"{folder}:/storage")
+    assert re.fullmatch("casement: (STORAGE|--state) /storage: Permission denied; name a folder in a place that is writable", line), line
+    assert podman.rig.run("ls", "-A", folder).stdout == ""
+
+
+@pytest.mark.long
+def test_all_ports_lead_into_the_guest(podman, container, storage, serving_disk):
+    """With NET_ADMIN and /dev/net/tun: from outside, on the container's own address; a restart changes nothing of the guest's."""
+    podman.rig.shell(f"modprobe -a -q {NAT_MODULES}; true")
+    folder = storage(serving_disk)
+    one = container(*DEVICE, *NAT, *PROFILE, "-v", f"{folder}:/storage")
+    found = []
+    for _ in range(2):
+        found.append(one.wait_serial(f"{folder}/serial.log", r"GUEST-LEASE (\S+) (\S+) (\S+)\s").groups())
+        one.wait_serial(f"{folder}/serial.log", "GUEST-LISTENS")
+        address = podman("inspect", "--format", "{{.NetworkSettings.IPAddress}}", one.name).stdout.strip()
+        assert one.wait_page(f"http://{address}/") == "served by the guest\n"
+        assert one.wait_page(f"http://{address}:8006/healthz") == "ok\n"
+        assert is_alone(podman, one)
+        assert one.stop()[1] == 0, one.log()
+        if len(found) == 1:
+            podman("start", one.name)
+    assert found[0] == found[1] and found[0][0] == "172.30.0.2", found
 
 
 @pytest.mark.long
@@ -145,13 +218,17 @@ def test_an_installation_is_rehearsed(podman, container, storage, folder):
     medium, there, oem = rehearsal.medium(folder, "11"), storage(), storage()
     podman.rig.shell(f"printf 'echo hello\\r\\n' >{oem}/install.bat")
     one = container(*DEVICE, "-e", "USERNAME=Ada", "-e", "DISK_SIZE=2G", "-v", f"{there}:/storage", "-v", f"{medium}:/custom.iso:ro",
-                    "-v", f"{oem}:/oem:ro", "-p", "8006:8006")
+                    "-v", f"{oem}:/oem:ro", "-p", "8006:8006", "-p", "3389:3389")
     serial = f"{there}/serial.log"
     assert one.wait_page("http://127.0.0.1:8006/healthz") == "ok\n"
     for line in ("REHEARSAL-INSTALLS .*edition=Professional", "REHEARSAL-PHASE windowsPE done", "REHEARSAL-RAN install.bat",
                  "CASEMENT-INSTALLED ", "REHEARSAL-DESKTOP edition=Professional user=Ada", "REHEARSAL-LISTENS"):
         found = one.wait_serial(serial, rf"{line}|REHEARSAL-(?:REFUSED|FAILED).*", 900)
         assert not re.match("REHEARSAL-(REFUSED|FAILED)", found.group()), found.group()
+        if "INSTALLS" in line:
+            assert is_alone(podman, one)
+        elif "DESKTOP" in line:
+            assert rehearsal.answers_remote_desktop(podman.rig, 3389)
     assert one.stop()[1] == 0
     podman("start", one.name)
     one.wait_serial(serial, "REHEARSAL-DESKTOP edition=Professional user=Ada", 600)

@@ -22,6 +22,7 @@ SETUP_MODULES = [*BOOT_MODULES, "sr_mod", "udf", "isofs", "vfat", "nls_cp437", "
 INSTALLED_MODULES = [*BOOT_MODULES, "sr_mod", "isofs", "vfat", "nls_cp437", "nls_ascii", "nls_utf8", "e1000e", "virtio_net", "evdev", "button", "af_packet"]
 SETUP_TOOLS = ["wimlib-imagex", "mkntfs", "ntfs-3g", "sfdisk", "efibootmgr", "mkfs.vfat"]
 APPEND = "console=ttyS0 quiet"
+RDP_REQUEST = "030000130ee000000000000100080003000000"  # X.224 connection request with a negotiation ([MS-RDPBCGR] 2.2.1.1)
 
 # As the vendor's media have them: (name, EDITIONID, INSTALLATIONTYPE), the build, its revision, the volume's name.
 SYSTEMS = {
@@ -71,6 +72,13 @@ def answer_disc():
     subprocess.run(["cc", "-std=c17", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", f"-I{TREE}/include", "-o", out, HERE / "answer-disc.c",
                     TREE / "build/release/libcasement.a", *libraries], check=True)
     return out
+
+
+def answers_remote_desktop(rig, port):
+    """Whether a desktop behind this port of the rig's 127.0.0.1 confirms a connection (X.224)."""
+    script = (f"exec 3<>/dev/tcp/127.0.0.1/{port}; printf '{RDP_REQUEST}' | sed 's/../\\\\x&/g' | xargs -0 printf '%b' >&3; "
+              "head -c 6 <&3 | od -An -tx1")
+    return rig.shell(script, seconds=300).stdout.split()[5:6] == ["d0"]
 
 
 def images(folder, medium_path):

@@ -16,7 +16,6 @@ STEP_SECONDS = 900
 STEPS = ["Press any key", "REHEARSAL-PHASE windowsPE begins", "REHEARSAL-INSTALLS", "REHEARSAL-PHASE windowsPE done",
          "REHEARSAL-PHASE specialize begins", "REHEARSAL-PHASE oobeSystem begins", "REHEARSAL-DESKTOP"]
 BETWEEN_SECONDS = 20  # of two steps, about, in an outer machine with nothing beside it
-RDP_REQUEST = "030000130ee000000000000100080003000000"  # X.224 connection request with a negotiation ([MS-RDPBCGR] 2.2.1.1)
 
 
 class Journey:
@@ -78,12 +77,6 @@ def stop(machine):
     assert machine.wait_end(300) == 0
 
 
-def answers_remote_desktop(rig):
-    script = (f"exec 3<>/dev/tcp/127.0.0.1/13389; printf '{RDP_REQUEST}' | sed 's/../\\\\x&/g' | xargs -0 printf '%b' >&3; "
-              "head -c 6 <&3 | od -An -tx1")
-    return rig.shell(script, seconds=300).stdout.split()
-
-
 def install(machine):
     """To the report, by the player's lines."""
     wait(machine, "Press any key to boot from CD or DVD")
@@ -102,7 +95,7 @@ def test_from_a_medium_to_a_desktop(journey, rig):
     assert "edition=Professional disk=0" in installs, installs
     assert "build=26200.6584 edition=Professional" in report, report
     wait(machine, "REHEARSAL-DESKTOP edition=Professional user=Ada")
-    assert answers_remote_desktop(rig)[5:6] == ["d0"]  # connection confirm
+    assert rehearsal.answers_remote_desktop(rig, 13389)
     stop(machine)
     found = one.read()
     assert (found["step"], found["phase"], found["edition"], found["profile"]) == ("installed", 2, "Professional", "inbox")
@@ -145,7 +138,7 @@ def test_virtio_from_the_start(journey, rig, folder):
     installs, _ = install(machine)
     assert "disk=0 (vda)" in installs, installs
     wait(machine, "REHEARSAL-DESKTOP")
-    assert answers_remote_desktop(rig)[5:6] == ["d0"]
+    assert rehearsal.answers_remote_desktop(rig, 13389)
     stop(machine)
     # No disk before its driver was found on the answer disc, and no driver found twice.
     assert re.findall(r"REHEARSAL-(DRIVER|DISKS) *([\w ]*)", machine.serial) == [

@@ -90,7 +90,7 @@ BODIES = {
     "growDisk": {"bytes": 1 << 30},
 }
 STATUS = {"openSession": 401, "openViewer": 426, "plugUsbDevice": (204, 404), "unplugUsbDevice": (204, 404),
-          "closeSession": 204, "growDisk": (204, 404)}
+          "closeSession": 204, "getToken": 403, "growDisk": (204, 404)}
 
 
 def test_each_operation_answers_as_described(linux, rig, folder):

@@ -164,6 +164,9 @@ static void hosts(void **state)
                                        "[2001:db8::1]",
                                        "vm.example.com",
                                        "VM.example.com:443"};
+    /* Names that nobody has in the DNS: good where a secret is asked for. */
+    static const char *const local[] = {"nas",       "NAS:8006",       "my_nas.",   "windows-0",
+                                        "nas.local", "Nas.Local:8006", "a.b.local."};
     static const char *const bad[] = {"",
                                       "evil.example",
                                       "localhost.evil.example",
@@ -179,8 +182,15 @@ static void hosts(void **state)
                                       ":8006",
                                       "127.1",
                                       "0x7f.0.0.1",
-                                      "localhost, evil.example"};
-    struct access *access = make(ACCESS_TOKEN);
+                                      "localhost, evil.example",
+                                      "nas.lan",
+                                      ".local",
+                                      "..local",
+                                      "nas.local.evil.example",
+                                      "na s",
+                                      "nas/.local",
+                                      "evil.example.local.com"};
+    struct access *access = make(ACCESS_TOKEN), *open = make(ACCESS_OPEN);
     char far[400];
 
     (void)state;
@@ -190,6 +200,11 @@ static void hosts(void **state)
     for (size_t n = 0; n < ARRAY_SIZE(bad); n++)
         if (access_host_allowed(access, bad[n]))
             fail_msg("%s is allowed", bad[n]);
+    for (size_t n = 0; n < ARRAY_SIZE(local); n++)
+        if (!access_host_allowed(access, local[n]) || access_host_allowed(open, local[n]))
+            fail_msg("%s is refused, or allowed to everybody", local[n]);
+    assert_true(access_host_allowed(open, "box"));
+    access_destroy(open);
     memset(far, '1', sizeof far - 1);
     far[sizeof far - 1] = 0;
     assert_false(access_host_allowed(access, far));

@@ -1,5 +1,4 @@
-/* Values with a form of their own, what contradicts itself, what the host must have; and why /dev/kvm cannot be used.
- */
+/* Values with a form of their own, what contradicts itself, what the host must have. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +13,6 @@
 #include "cmocka_all.h"
 
 #include "../../vmm/host_memory.h"
-#include "../../vmm/kvm_probe.h"
 #include "../../vmm/options.h"
 
 static struct config config;
@@ -549,85 +547,6 @@ static void state_that_cannot_be_made(void **state)
     assert_says("--state", "writable");
 }
 
-static int open_kvm(const char *device)
-{
-    const struct kvm_place place = {device, in_folder("cpuinfo"), in_folder("module")};
-
-    return kvm_open_at(&place, &error);
-}
-
-/* A KVM that answers and yet runs no guest, such as kvm_pvm. */
-static void kvm_without_hardware(void **state)
-{
-    char cpuinfo[128], modules[128];
-    const struct kvm_place place = {"/dev/kvm", cpuinfo, modules};
-
-    (void)state;
-    snprintf(cpuinfo, sizeof cpuinfo, "%s", in_folder("cpuinfo"));
-    snprintf(modules, sizeof modules, "%s", in_folder("module"));
-    make_text("cpuinfo", "flags : fpu hypervisor\n");
-    /* No sysfs: the flags decide, and where there are none either nothing is known. */
-    assert_int_equal(kvm_check_hardware(&place, &error), -ENOTSUP);
-    make_text("cpuinfo", "flags : fpu svm\n");
-    assert_int_equal(kvm_check_hardware(&place, &error), 0);
-    make_text("cpuinfo", "nothing\n");
-    assert_int_equal(kvm_check_hardware(&place, &error), 0);
-    assert_int_equal(mkdir(modules, 0700), 0);
-    assert_int_equal(mkdir(in_folder("module/kvm"), 0700), 0);
-    assert_int_equal(kvm_check_hardware(&place, &error), -ENOTSUP);
-    make_text("cpuinfo", "flags : fpu vmx\n");
-    assert_int_equal(kvm_check_hardware(&place, &error), -ENOTSUP);
-    assert_says("/dev/kvm", "modprobe kvm_intel");
-    assert_int_equal(mkdir(in_folder("module/kvm_amd"), 0700), 0);
-    assert_int_equal(kvm_check_hardware(&place, &error), 0);
-}
-
-static void kvm_missing_says_why(void **state)
-{
-    static const struct {
-        const char *flags, *remedy;
-    } hosts[] = {
-        {"flags\t\t: fpu vmx sse\n", "modprobe kvm_intel"},
-        {"flags\t\t: fpu svm hypervisor\n", "modprobe kvm_amd"},
-        {"flags\t\t: fpu hypervisor\n", "nested virtualisation"},
-        {"flags\t\t: fpu vmxx\n", "firmware settings"},
-        {"Features\t: fp asimd\n", "unknown"},
-    };
-
-    (void)state;
-    for (size_t n = 0; n < ARRAY_SIZE(hosts); n++) {
-        make_text("cpuinfo", hosts[n].flags);
-        assert_int_equal(open_kvm(in_folder("kvm")), -ENOENT);
-        assert_says("not there", hosts[n].remedy);
-        assert_says("/kvm", "--device /dev/kvm");
-    }
-}
-
-static void kvm_that_is_something_else(void **state)
-{
-    (void)state;
-    make_file("notkvm", 0);
-    assert_int_equal(open_kvm(in_folder("notkvm")), -ENODEV);
-    assert_says("notkvm", "not the KVM device");
-    assert_int_equal(open_kvm("/dev/null"), -ENODEV);
-    assert_int_equal(open_kvm(folder), -EISDIR);
-}
-
-/* Root passes every permission, so the test puts its rights aside for a moment. */
-static void kvm_without_permission_names_the_group(void **state)
-{
-    (void)state;
-    make_file("locked", 0);
-    assert_int_equal(chmod(folder, 0755), 0);
-    assert_int_equal(chmod(in_folder("locked"), 0), 0);
-    if (geteuid() == 0)
-        assert_int_equal(seteuid(65534), 0);
-    assert_int_equal(open_kvm(in_folder("locked")), -EACCES);
-    if (getuid() == 0)
-        assert_int_equal(seteuid(0), 0);
-    assert_says("no permission", "--group-add");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -647,10 +566,6 @@ int main(void)
         cmocka_unit_test(memory_that_the_host_lacks),
         cmocka_unit_test(control_groups_limit_memory),
         cmocka_unit_test(state_that_cannot_be_made),
-        cmocka_unit_test(kvm_without_hardware),
-        cmocka_unit_test(kvm_missing_says_why),
-        cmocka_unit_test(kvm_that_is_something_else),
-        cmocka_unit_test(kvm_without_permission_names_the_group),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

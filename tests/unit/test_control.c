@@ -29,11 +29,15 @@ static struct control *control;
 static struct web *web;
 static struct error error;
 
-static int setup(void **state)
+/* page: there is one, too, with this access. */
+static int start(bool page, enum access_mode mode)
 {
-    struct web_options options = {.ops = &fake_machine_ops, .machine = &machine, .listener = -1, .cookie = "test"};
+    struct web_options options = {.ops = &fake_machine_ops,
+                                  .machine = &machine,
+                                  .listener = page ? web_listen("--web", "127.0.0.1", 0, &error) : -1,
+                                  .access = {.mode = mode, .secret = "right-token"},
+                                  .cookie = "test"};
 
-    (void)state;
     fake_machine_create(&machine);
     snprintf(folder, sizeof folder, "/tmp/casement-control-XXXXXX");
     if (!mkdtemp(folder))
@@ -44,6 +48,24 @@ static int setup(void **state)
         return -1;
     options.control = control_socket(control);
     return web_create(&options, &web, &error) < 0 || loop_start(loop) < 0 ? -1 : 0;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    return start(false, ACCESS_OPEN);
+}
+
+static int setup_token(void **state)
+{
+    (void)state;
+    return start(true, ACCESS_TOKEN);
+}
+
+static int setup_password(void **state)
+{
+    (void)state;
+    return start(true, ACCESS_PASSWORD);
 }
 
 static int teardown(void **state)
@@ -224,6 +246,7 @@ static int ctl_words(int count, const char *const *words)
     FILE *out = fmemopen(printed, sizeof printed, "w");
     int exit_code;
 
+    printed[0] = 0;
     assert_non_null(out);
     for (int n = 0; n < count; n++)
         arguments[2 + n] = (char *)words[n];
@@ -279,6 +302,37 @@ static void ctl_speaks_to_it(void **state)
     assert_int_equal(info.st_size, 1000);
     unlink(picture);
     assert_int_equal(CTL("screenshot", "/nonexistent/a.png"), EXIT_CODE_FAILED);
+}
+
+/* In an image without a shell nobody can read the file that it is kept in. */
+static void ctl_tells_the_token(void **state)
+{
+    (void)state;
+    assert_int_equal(CTL("token"), EXIT_CODE_POWERED_OFF);
+    assert_string_equal(printed, "right-token\n");
+    assert_int_equal(CTL("token", "x"), EXIT_CODE_CONFIGURATION);
+}
+
+static void a_password_is_not_told(void **state)
+{
+    int fd = client_dial_unix(path);
+
+    (void)state;
+    assert_int_equal(CTL("token"), EXIT_CODE_FAILED);
+    assert_string_equal(printed, "");
+    assert_int_equal(client_ask(fd, ASK("GET", "/api/v1/token")), 409);
+    assert_non_null(strstr(client_body(), "asks for no token"));
+    close(fd);
+}
+
+static void without_a_page_there_is_no_token(void **state)
+{
+    int fd = client_dial_unix(path);
+
+    (void)state;
+    assert_int_equal(client_ask(fd, ASK("GET", "/api/v1/token")), 409);
+    assert_non_null(strstr(client_body(), "there is no page"));
+    close(fd);
 }
 
 static void ctl_refuses_what_it_does_not_know(void **state)
@@ -376,6 +430,9 @@ int main(void)
         TEST(a_live_socket_is_refused_and_a_dead_one_replaced),
         TEST(what_is_not_ours_stays),
         TEST(ctl_speaks_to_it),
+        cmocka_unit_test_setup_teardown(ctl_tells_the_token, setup_token, teardown),
+        cmocka_unit_test_setup_teardown(a_password_is_not_told, setup_password, teardown),
+        TEST(without_a_page_there_is_no_token),
         TEST(ctl_refuses_what_it_does_not_know),
         TEST(health_is_one_line_and_0_or_1),
         TEST(health_is_the_containers_without_an_option),

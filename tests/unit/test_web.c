@@ -118,13 +118,25 @@ static void other_names_are_not_served(void **state)
 {
     (void)state;
     assert_int_equal(web_ask("GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n"), 421);
+    assert_non_null(strstr(client_body(), "--web-host"));
+    assert_non_null(strstr(client_body(), "CASEMENT_WEB_HOST"));
     assert_int_equal(web_ask("GET /api/v1/status HTTP/1.1\r\nHost: evil.example\r\n" BEARER END), 421);
     assert_int_equal(web_ask("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"), 421);
     assert_int_equal(web_ask("GET /healthz HTTP/1.0\r\n\r\n"), 421);
-    /* The names of the library's own virtual hosts. */
-    assert_int_equal(web_ask("GET /api/v1/status HTTP/1.1\r\nHost:  control\r\n\r\n"), 421);
+    /* The names of the library's own virtual hosts are a name like others: the secret is asked for. */
+    assert_int_equal(web_ask("GET /api/v1/status HTTP/1.1\r\nHost:  control\r\n\r\n"), 401);
     assert_int_equal(web_ask("GET /healthz HTTP/1.1\r\nHost: box:1234\r\n\r\n"), 200);
     assert_int_equal(web_ask("GET /healthz HTTP/1.1\r\nHost: [::1]\r\n\r\n"), 200);
+}
+
+/* Who has it has a session already; the control socket is for who has none. */
+static void the_token_is_not_told_over_the_network(void **state)
+{
+    (void)state;
+    assert_int_equal(web_ask(GET("/api/v1/token") END), 401);
+    assert_int_equal(web_ask(GET("/api/v1/token") BEARER END), 403);
+    assert_non_null(strstr(client_body(), "casement ctl token"));
+    assert_null(strstr(client_text, TOKEN));
 }
 
 static void open_access_still_keeps_other_sites_out(void **state)
@@ -419,6 +431,7 @@ int main(void)
         TEST(the_login_view_opens_a_session),
         TEST(other_sites_cannot_use_a_browsers_session),
         TEST(other_names_are_not_served),
+        TEST(the_token_is_not_told_over_the_network),
         cmocka_unit_test_setup_teardown(open_access_still_keeps_other_sites_out, web_setup_open, web_teardown),
         cmocka_unit_test_setup_teardown(a_thousand_attempts, web_setup_password, web_teardown),
         TEST(every_answer_is_guarded),

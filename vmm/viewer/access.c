@@ -41,7 +41,7 @@ struct failures {
 struct access {
     enum access_mode mode;
     uint8_t secret[DIGEST_BYTES]; /* its digest: lengths do not show in the time that a comparison takes */
-    char *name;
+    char *name, *token;           /* token: NULL but in mode ACCESS_TOKEN */
     const char *const *hosts;
     struct session sessions[SESSIONS];
     struct failures failures[ADDRESSES];
@@ -65,8 +65,10 @@ struct access *access_create(const struct access_options *options)
     access->mode = options->mode;
     access->hosts = options->hosts;
     access->name = strdup(options->name ? options->name : "");
-    if (!access->name) {
-        free(access);
+    if (options->mode == ACCESS_TOKEN)
+        access->token = strdup(options->secret);
+    if (!access->name || (options->mode == ACCESS_TOKEN && !access->token)) {
+        access_destroy(access);
         return NULL;
     }
     if (options->mode != ACCESS_OPEN)
@@ -78,6 +80,9 @@ void access_destroy(struct access *access)
 {
     if (!access)
         return;
+    if (access->token)
+        OPENSSL_cleanse(access->token, strlen(access->token));
+    free(access->token);
     free(access->name);
     OPENSSL_cleanse(access, sizeof *access);
     free(access);
@@ -86,6 +91,11 @@ void access_destroy(struct access *access)
 bool access_is_open(const struct access *access)
 {
     return access->mode == ACCESS_OPEN;
+}
+
+const char *access_token(const struct access *access)
+{
+    return access->token;
 }
 
 /* Secrets. */
@@ -280,6 +290,21 @@ static bool is_address(char *host)
     return inet_pton(AF_INET6, host + 1, bytes) == 1;
 }
 
+/* A name that the public DNS gives to nobody: of one label (nas), or below .local (RFC 6762, 3). */
+static bool is_local_name(const char *host)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_",
+                      domain[] = ".local";
+    size_t length = strlen(host), tail = sizeof domain - 1, labels = length;
+
+    if (length > tail && !strcasecmp(host + length - tail, domain))
+        labels = length - tail;
+    for (size_t n = 0; n < labels; n++)
+        if (!strchr(letters, host[n]) && (host[n] != '.' || labels == length || n == 0))
+            return false;
+    return labels;
+}
+
 bool access_host_allowed(const struct access *access, const char *given)
 {
     char host[256];
@@ -298,7 +323,8 @@ bool access_host_allowed(const struct access *access, const char *given)
     for (const char *const *name = access->hosts; name && *name; name++)
         if (!strcasecmp(host, *name))
             return true;
-    return is_address(host);
+    /* Who is on the same network may give such a name to anything, so it is good only where a secret is asked for. */
+    return is_address(host) || (access->mode != ACCESS_OPEN && is_local_name(host));
 }
 
 /* The length of a Host header or an Origin's authority without the port that its scheme has anyway. */

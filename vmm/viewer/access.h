@@ -31,6 +31,8 @@ struct access;
 struct access *access_create(const struct access_options *options);
 void access_destroy(struct access *access); /* NULL is fine */
 bool access_is_open(const struct access *access);
+/* The token, as long as the access lives; NULL in other modes. */
+const char *access_token(const struct access *access);
 
 enum access_verdict { ACCESS_GRANTED, ACCESS_DENIED, ACCESS_TOO_SOON };
 /*
@@ -49,8 +51,9 @@ bool access_session_valid(struct access *access, const char *text, int64_t now_n
 void access_session_close(struct access *access, const char *text);
 
 /*
- * The Host header (RFC 9110, 7.2): an address, localhost, the machine's name or one that was given. A name of somebody
- * else's that leads here (DNS rebinding) is refused.
+ * The Host header (RFC 9110, 7.2): an address, localhost, the machine's name or one that was given; where a secret is
+ * asked for also a name without a dot or below .local. A name of somebody else's in the DNS that leads here (DNS
+ * rebinding) is refused.
  */
 bool access_host_allowed(const struct access *access, const char *host);
 /* Whether Origin (RFC 6454, 7) names the server that the Host header names. secure: the connection is TLS. */

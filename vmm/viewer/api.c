@@ -471,6 +471,7 @@ static const struct api_operation operations[] = {
     {"GET", "/metrics", API_PLAIN, false, api_metrics},
     {"POST", "/api/v1/session", API_SESSION, true, NULL},
     {"DELETE", "/api/v1/session", API_SESSION, true, NULL},
+    {"GET", "/api/v1/token", API_TOKEN, false, NULL},
     {"GET", "/api/v1/status", API_PLAIN, false, run_status},
     {"POST", "/api/v1/power/button", API_MACHINE, false, run_button},
     {"POST", "/api/v1/power/reset", API_MACHINE, false, run_reset},

@@ -36,6 +36,7 @@ enum api_kind {
     API_PLAIN,   /* run() on the server's thread */
     API_MACHINE, /* run() on the main loop's thread: it may wait for vCPUs */
     API_SESSION, /* the server's own, as what follows: cookies, */
+    API_TOKEN,   /* the secret, */
     API_EVENTS,  /* an answer without end, */
     API_VIEWER,  /* a websocket */
 };

@@ -279,6 +279,9 @@ static int dispatch(struct connection *connection)
     case API_SESSION:
         login_session(connection, exchange);
         break;
+    case API_TOKEN:
+        login_show_token(connection, exchange);
+        break;
     case API_EVENTS:
         return events_begin(connection);
     default:

@@ -21,7 +21,9 @@ struct verdict login_check_host(const struct connection *connection)
     if (connection->trusted)
         return (struct verdict){0};
     if (!header(connection, WSI_TOKEN_HOST, host, sizeof host) || !access_host_allowed(connection->web->access, host))
-        return (struct verdict){421, "the server does not go by this name; add it with --web-host, or use an address",
+        return (struct verdict){421,
+                                "the server does not go by this name; add it with --web-host, in a container with the "
+                                "variable CASEMENT_WEB_HOST, or use an address",
                                 0};
     return (struct verdict){0};
 }
@@ -168,6 +170,24 @@ static void log_out(struct connection *connection, struct exchange *exchange)
                  connection->web->secure ? "; Secure" : "");
     }
     exchange->answer.status = 204;
+}
+
+void login_show_token(const struct connection *connection, struct exchange *exchange)
+{
+    const struct access *access = connection->web->access;
+    const char *token = access ? access_token(access) : NULL;
+    struct api_answer *answer = &exchange->answer;
+
+    if (!connection->trusted) {
+        api_problem(answer, 403, "the token is told over the control socket alone; see `casement ctl token`");
+    } else if (!token) {
+        api_problem(answer, 409,
+                    access ? "the page asks for no token; --access says what it asks for"
+                           : "there is no page that would ask for a token; --web makes one");
+    } else {
+        *answer = (struct api_answer){.status = 200, .type = "text/plain; charset=utf-8", .body = strdup(token)};
+        answer->size = answer->body ? strlen(token) : 0;
+    }
 }
 
 void login_session(struct connection *connection, struct exchange *exchange)

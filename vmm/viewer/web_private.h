@@ -132,6 +132,8 @@ struct verdict login_check_host(const struct connection *connection);
 struct verdict login_check(struct connection *connection, bool changing);
 /* POST and DELETE /api/v1/session: fills the exchange's answer. */
 void login_session(struct connection *connection, struct exchange *exchange);
+/* GET /api/v1/token: fills the exchange's answer. */
+void login_show_token(const struct connection *connection, struct exchange *exchange);
 /* GET /?token=: 0 and the line of the header that sets the cookie, or the status of the answer. */
 unsigned login_token(struct connection *connection, const char *token, char *line, size_t size, unsigned *retry_after);
 
