@@ -283,14 +283,23 @@ REFUSALS = {
     "device": ("mount -t tmpfs none /dev/net", "", "--device /dev/net/tun"),
     "route": ("ip route del default; ip -6 route del default", "", "no default route"),
     "forwarding": ("mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys", "", "--sysctl net.ipv4.ip_forward=1"),
+    # Somebody else's table of the name that the trial has: the kernel refuses what a parser takes.
+    "rules": ("(echo 'add table inet casement-check { flags owner; }'; sleep 20) | nft -i >/dev/null & sleep 1; true", "",
+              "the kernel's packet filter refuses the rules: "),
 }
 
 
 @pytest.mark.parametrize("reason", REFUSALS)
 def test_what_is_missing_is_said_in_one_line(world, reason):
     before, wrapper, remedy = REFUSALS[reason]
-    text = world.refusal("--net", "nat", before=before, wrapper=wrapper)
+    text = world.refusal("--net", "nat", before=before, wrapper=wrapper, early=True)
     assert text.count("\n") == 1 and text.startswith("casement: --net nat: ") and remedy in text
+
+
+def test_the_port_for_names_is_in_use(world):
+    world.serve("box", ECHO, "box", "53")
+    text = world.refusal("--net", "nat", early=True)
+    assert text.count("\n") == 1 and "--net nat: the DNS relay for the guest cannot listen: Address already in use; stop" in text
 
 
 @pytest.mark.parametrize("options, words", [
@@ -299,5 +308,5 @@ def test_what_is_missing_is_said_in_one_line(world, reason):
     (["--net-interface", "nowhere0"], "--net-interface nowhere0: No such device"),
 ])
 def test_options_that_do_not_fit(world, options, words):
-    text = world.refusal("--net", "nat", *options)
+    text = world.refusal("--net", "nat", *options, early=True)
     assert text.count("\n") == 1 and words in text

@@ -24,7 +24,7 @@ struct nat_options {
 };
 
 /* Could it be made here? Changes nothing. 0, or -errno with a text. */
-int nat_check(const char *interface, struct error *error);
+int nat_check(const struct nat_options *options, struct error *error);
 /*
  * *share gets, if options->share, a socket, the caller's, that listens at NET_SHARE_ADDRESS for the guest alone. What
  * is made here before a failure is taken away.

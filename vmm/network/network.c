@@ -19,6 +19,18 @@ static unsigned own_ports(const struct config *config, struct rules_port own[2])
     return count;
 }
 
+static void describe_nat(const struct config *config, struct rules_port own[2], struct nat_options *options)
+{
+    *options = (struct nat_options){.host_name = config->name,
+                                    .interface = config->net_interface,
+                                    .share = config->share != NULL,
+                                    .own = own,
+                                    .own_count = own_ports(config, own),
+                                    .forwards = config->forwards,
+                                    .forward_count = config->forward_count};
+    memcpy(options->mac, config->mac, sizeof options->mac);
+}
+
 /* All ports lead into the guest as they are; a forward leads one to another number. */
 static int check_nat_forwards(const struct config *config, struct error *error)
 {
@@ -42,6 +54,16 @@ static int check_nat_forwards(const struct config *config, struct error *error)
     return 0;
 }
 
+static int check_nat(const struct config *config, struct error *error)
+{
+    struct rules_port own[2];
+    struct nat_options options;
+    int failed = check_nat_forwards(config, error);
+
+    describe_nat(config, own, &options);
+    return failed < 0 ? failed : nat_check(&options, error);
+}
+
 /* Every port is taken for a moment. */
 static int check_user(const struct config *config, struct error *error)
 {
@@ -56,14 +78,11 @@ static int check_user(const struct config *config, struct error *error)
 
 int network_check(const struct config *config, struct error *error)
 {
-    int failed;
-
     switch (config->net) {
     case CONFIG_NET_USER:
         return check_user(config, error);
     case CONFIG_NET_NAT:
-        failed = check_nat_forwards(config, error);
-        return failed < 0 ? failed : nat_check(config->net_interface, error);
+        return check_nat(config, error);
     case CONFIG_NET_BRIDGE:
         return bridge_check(config->net_interface, error);
     default:
@@ -74,15 +93,9 @@ int network_check(const struct config *config, struct error *error)
 static int open_nat(const struct config *config, struct net_backend **backend, int *share, struct error *error)
 {
     struct rules_port own[2];
-    struct nat_options options = {.host_name = config->name,
-                                  .interface = config->net_interface,
-                                  .share = config->share != NULL,
-                                  .own = own,
-                                  .own_count = own_ports(config, own),
-                                  .forwards = config->forwards,
-                                  .forward_count = config->forward_count};
+    struct nat_options options;
 
-    memcpy(options.mac, config->mac, sizeof options.mac);
+    describe_nat(config, own, &options);
     return nat_create(&options, backend, share, error);
 }
 
@@ -119,7 +132,7 @@ int network_available(enum config_net net, struct error *error)
 {
     switch (net) {
     case CONFIG_NET_NAT:
-        return nat_check(NULL, error);
+        return nat_check(&(struct nat_options){0}, error);
     case CONFIG_NET_BRIDGE:
         return bridge_check(NULL, error);
     default:
