@@ -82,62 +82,9 @@ int variable_disk_format(struct reader *reader, const struct variable *variable,
     return 0;
 }
 
-enum disk_type { DISK_INBOX, DISK_VIRTIO, DISK_SATA, DISK_USB, DISK_UNKNOWN };
-
-static enum disk_type disk_type(const char *value)
-{
-    static const struct {
-        const char *name;
-        enum disk_type type;
-    } types[] = {{"nvme", DISK_INBOX},  {"auto", DISK_INBOX},        {"blk", DISK_VIRTIO},
-                 {"scsi", DISK_VIRTIO}, {"virtio-blk", DISK_VIRTIO}, {"virtio-scsi", DISK_VIRTIO},
-                 {"sata", DISK_SATA},   {"ide", DISK_SATA},          {"usb", DISK_USB}};
-
-    if (!value)
-        return DISK_INBOX;
-    for (size_t n = 0; n < ARRAY_SIZE(types); n++)
-        if (!strcasecmp(value, types[n].name))
-            return types[n].type;
-    return DISK_UNKNOWN;
-}
-
-static bool has_drivers(struct reader *reader)
-{
-    return reader_find(reader, "drivers") || reader_find(reader, "drivers.iso");
-}
-
-bool reader_wants_virtio(struct reader *reader)
-{
-    return disk_type(reader_value(reader, "DISK_TYPE")) == DISK_VIRTIO && has_drivers(reader);
-}
-
-/* dockurr/windows brings drivers for virtio along. Here they are the user's to bring, and Windows' own drive NVMe. */
-int variable_disk_type(struct reader *reader, const struct variable *variable, const char *value)
-{
-    enum disk_type type = disk_type(value);
-
-    if (type == DISK_UNKNOWN)
-        return reader_refuse(reader, variable->name, value, "nvme, scsi, blk, sata, ide, usb, or auto");
-    if (type == DISK_VIRTIO && has_drivers(reader)) {
-        reader_give(reader, variable->option, variable->name, "virtio");
-    } else if (type == DISK_VIRTIO && !reader_has_system(reader)) {
-        reader_warn(reader,
-                    "%s %s: Windows has no driver for it and none is in /drivers, so the disk is NVMe, which it "
-                    "drives; give nvme, or bind a virtio-win disc at /drivers.iso",
-                    variable->name, value);
-    } else if (type != DISK_INBOX && !reader_has_system(reader)) {
-        reader_warn(reader, "%s %s: the system disk is NVMe, which Windows drives by itself; further disks are on %s",
-                    variable->name, value, type == DISK_SATA ? "AHCI" : "USB");
-    }
-    return 0;
-}
-
 /* Commas in the name are written twice in the option. */
 static void give_disk(struct reader *reader, const char *variable, const char *path)
 {
-    static const char *const buses[] = {
-        [DISK_INBOX] = "nvme", [DISK_VIRTIO] = "virtio", [DISK_SATA] = "ahci", [DISK_USB] = "usb"};
-    enum disk_type type = disk_type(reader_value(reader, "DISK_TYPE"));
     const char *cache = reader_value(reader, "DISK_CACHE");
     bool host = cache && strcasecmp(cache, "none") != 0 && strcasecmp(cache, "directsync") != 0;
     char *doubled = reader_text(reader, "%*s", (int)(2 * strlen(path) + 1), ""), *to = doubled;
@@ -150,10 +97,8 @@ static void give_disk(struct reader *reader, const char *variable, const char *p
             *to++ = ',';
     }
     *to = 0;
-    if (type == DISK_UNKNOWN || (type == DISK_VIRTIO && !has_drivers(reader)))
-        type = DISK_INBOX;
     reader_give(reader, "disk", variable,
-                reader_text(reader, "%s,bus=%s%s", doubled, buses[type], host ? ",cache=host" : ""));
+                reader_text(reader, "%s,bus=%s%s", doubled, reader_disk_bus(reader), host ? ",cache=host" : ""));
 }
 
 static bool is_device(const char *path)

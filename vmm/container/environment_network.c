@@ -78,29 +78,6 @@ int variable_interface(struct reader *reader, const struct variable *variable, c
     return 0;
 }
 
-/* The card goes with the disks' profile: one of the two alone would need drivers, too. */
-int variable_adapter(struct reader *reader, const struct variable *variable, const char *value)
-{
-    const bool virtio = value && !strncasecmp(value, "virtio", 6);
-
-    if (!value || reader_has_system(reader) ||
-        (virtio ? reader_wants_virtio(reader) : !strcasecmp(value, "e1000e") && !reader_wants_virtio(reader)))
-        return 0;
-    if (virtio)
-        reader_warn(reader,
-                    "%s %s: the card goes with the disks, so it is an Intel 82574L (e1000e), which Windows drives; for "
-                    "virtio bind a virtio-win disc at /drivers.iso and give DISK_TYPE=scsi",
-                    variable->name, value);
-    else if (reader_wants_virtio(reader))
-        reader_warn(reader, "%s %s: the card goes with the disks, so it is virtio; leave out DISK_TYPE for an e1000e",
-                    variable->name, value);
-    else
-        reader_warn(reader,
-                    "%s %s: there is no such card here, so it is an Intel 82574L (e1000e), which Windows drives",
-                    variable->name, value);
-    return 0;
-}
-
 /* Both 02:11:22:33:44:55 and 02-11-22-33-44-55 are usual. */
 int variable_mac(struct reader *reader, const struct variable *variable, const char *value)
 {

@@ -1,0 +1,132 @@
+/* Variables of dockurr/windows that mean something together, and with what is in the container. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "casement/bytes.h"
+#include "cmocka_all.h"
+#include "fake_environment.h"
+
+static void a_password_is_in_a_file_of_its_own(void **state)
+{
+    struct stat info;
+    char text[64] = "";
+
+    (void)state;
+    fake_container();
+    assert_int_equal(fake_variables("DISPLAY=vnc;PASS=long enough;PASSWORD=other"), 0);
+    assert_true(fake_settings.password >= 0);
+    snprintf(text, sizeof text, "web-password-file=/proc/self/fd/%d PASS", fake_settings.password);
+    assert_true(fake_gives(text));
+    snprintf(text, sizeof text, "vnc-password-file=/proc/self/fd/%d PASS", fake_settings.password);
+    assert_true(fake_gives(text));
+    assert_int_equal(fstat(fake_settings.password, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0400);
+    memset(text, 0, sizeof text);
+    assert_int_equal(pread(fake_settings.password, text, sizeof text - 1, 0), 11);
+    assert_string_equal(text, "long enough");
+    /* A short one never opens the page; VNC takes any. */
+    assert_int_equal(fake_variables("VNC_PORT=5900;PASS=short"), 0);
+    assert_true(fake_gives("vnc=0.0.0.0:5900 VNC_PORT"));
+    assert_true(fake_warns("PASS: the password has less than 8"));
+    assert_null(strstr(fake_given, "access="));
+    for (size_t n = 0; n < fake_settings.warning_count; n++)
+        assert_null(strstr(fake_settings.warnings[n], "short,"));
+}
+
+static void a_domain_has_one_password(void **state)
+{
+    (void)state;
+    fake_container();
+    assert_int_equal(fake_variables("DOMAIN=a;USERNAME=u;PASSWORD=y;DOMAIN_PASSWORD_FILE=/x"), 0);
+    assert_true(fake_gives("domain-user=u USERNAME") && fake_gives("domain-password-file=/x DOMAIN_PASSWORD_FILE"));
+    assert_null(strstr(fake_given, "domain-password=y"));
+}
+
+/* Nothing leads into a machine without network, nor has its card an address. */
+static void without_network_there_are_no_ports(void **state)
+{
+    (void)state;
+    fake_container();
+    assert_int_equal(fake_variables("NETWORK=none;USER_PORTS=22;MAC=02:00:00:00:00:01"), 0);
+    assert_null(strstr(fake_given, "forward="));
+    assert_null(strstr(fake_given, "mac="));
+}
+
+static void a_share_of_the_space_is_for_a_new_disk(void **state)
+{
+    unsigned long half, all;
+    const char *at;
+
+    (void)state;
+    fake_container();
+    assert_int_equal(fake_variables("DISK_SIZE=half"), 0);
+    at = strstr(fake_given, "disk-size=");
+    assert_non_null(at);
+    half = strtoul(at + 10, NULL, 10);
+    assert_int_equal(fake_variables("DISK_SIZE=max"), 0);
+    at = strstr(fake_given, "disk-size=");
+    assert_non_null(at);
+    all = strtoul(at + 10, NULL, 10);
+    assert_true(half > 1024 && all > half);
+    /* All but 1 GiB, while others may write, too. */
+    assert_true(labs((long)(2 * half) - (long)(all + 1024)) < 2048);
+}
+
+/* With the rights for it all ports lead into Windows, and none is named. */
+static void all_ports_where_that_can_be_had(void **state)
+{
+    (void)state;
+    fake_container();
+    fake_no_nat = NULL;
+    assert_int_equal(fake_variables("USER_PORTS=22;DEV=eth1"), 0);
+    assert_true(fake_gives("net=nat -") && fake_gives("net-interface=eth1 DEV") && !strstr(fake_given, "forward="));
+    assert_int_equal(fake_settings.warning_count, 0);
+    assert_int_equal(fake_variables("NETWORK=nat"), 0);
+    assert_true(fake_gives("net=nat NETWORK"));
+    assert_int_equal(fake_variables("NETWORK=user"), 0);
+    assert_true(fake_gives("forward=0.0.0.0:3389:3389 -") && !strstr(fake_given, "net="));
+    assert_int_equal(fake_variables("DHCP=Y"), 0);
+    assert_true(fake_gives("net=bridge DHCP") && !strstr(fake_given, "net=nat"));
+    fake_no_nat = fake_without_rights;
+}
+
+static void further_disks_are_made(void **state)
+{
+    struct stat info;
+
+    (void)state;
+    fake_container();
+    fake_make("storage2/");
+    fake_make("storage3/data3.img");
+    fake_make("storage4/");
+    assert_int_equal(fake_variables("DISK2_SIZE=3M;DISK3_SIZE=5M;DISK_SIZE=7M"), 0);
+    assert_int_equal(fake_settings.disk_count, 2);
+    assert_false(fake_is_there(fake_below("storage2/data2.img")));
+    assert_int_equal(container_settings_make_disks(&fake_settings, &fake_error), 0);
+    assert_int_equal(lstat(fake_below("storage2/data2.img"), &info), 0);
+    assert_true(info.st_size == 3 * MiB);
+    assert_true(fake_has_text(fake_below("storage3/data3.img"), "x"));
+    assert_int_equal(lstat(fake_below("storage4/data4.img"), &info), 0);
+    assert_true(info.st_size == 7 * MiB);
+    /* Never over one that is there. */
+    fake_refused(&fake_error, container_settings_make_disks(&fake_settings, &fake_error), EEXIST,
+                 "DISK2_SIZE: ", "data2.img");
+    assert_int_equal(fake_variables("DISK2_SIZE=9M"), 0);
+    assert_int_equal(fake_settings.disk_count, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_PLACE(a_password_is_in_a_file_of_its_own), IN_PLACE(a_domain_has_one_password),
+        IN_PLACE(without_network_there_are_no_ports), IN_PLACE(a_share_of_the_space_is_for_a_new_disk),
+        IN_PLACE(all_ports_where_that_can_be_had),    IN_PLACE(further_disks_are_made),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
