@@ -62,6 +62,17 @@ def test_who_listens_in_the_box_keeps_the_port(world):
         assert ask(world, "outside", kind, world.address, 2001).startswith("guest")
 
 
+def test_ports_that_are_kept_from_the_guest(world):
+    world.casement("--net", "nat", "--host-port", "2000", "--host-port", "3000-3002", "--host-port", "4000/udp")
+    six(world)
+    world.serve("guest", ECHO, "guest", "2000,2999,3000,3002,3003,4000")
+    for address in (world.address, world.address6):
+        answers = {(kind, port): ask(world, "outside", kind, address, port, seconds=3).split()[0]
+                   for kind, ports in (("tcp", (2000, 2999, 3000, 3002, 3003, 4000)), ("udp", (2000, 4000))) for port in ports}
+        kept = {("tcp", 2000), ("tcp", 3000), ("tcp", 3002), ("udp", 4000)}
+        assert answers == {each: "refused" if each in kept else "guest" for each in answers}
+
+
 def test_a_forward_leads_to_another_port(world):
     world.casement("--net", "nat", "--forward", "8080:80", "--forward", "9090:90/udp", "--forward", f"{world.address}:7070:70")
     six(world)
@@ -304,7 +315,8 @@ def test_the_port_for_names_is_in_use(world):
 
 @pytest.mark.parametrize("options, words", [
     (["--forward", "127.0.0.1:80:80"], "leave it out"),
-    (["--forward", "8006:80"], "--web or --vnc has this port"),
+    (["--forward", "8006:80"], "--web, --vnc or --host-port has this port"),
+    (["--host-port", "80-90/udp", "--forward", "85:80/udp"], "--web, --vnc or --host-port has this port"),
     (["--net-interface", "nowhere0"], "--net-interface nowhere0: No such device"),
 ])
 def test_options_that_do_not_fit(world, options, words):

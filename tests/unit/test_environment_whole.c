@@ -77,6 +77,35 @@ static void a_share_of_the_space_is_for_a_new_disk(void **state)
     assert_true(labs((long)(2 * half) - (long)(all + 1024)) < 2048);
 }
 
+/* Ports that are kept from Windows where all others lead there; nonsense is refused where nothing is made of it. */
+static void ports_are_read_in_every_network(void **state)
+{
+    static const char *const networks[] = {"NETWORK=user", "NETWORK=nat", "NETWORK=nat;DHCP=Y", "NETWORK=N"};
+
+    (void)state;
+    fake_container();
+    fake_no_nat = NULL;
+    for (size_t n = 0; n < ARRAY_SIZE(networks); n++)
+        for (unsigned user = 0; user < 2; user++) {
+            const char *name = user ? "USER_PORTS" : "HOST_PORTS";
+            char variables[96];
+
+            snprintf(variables, sizeof variables, "%s;%s=22,x", networks[n], name);
+            fake_refused(&fake_error, fake_variables(variables), EINVAL, name, "ports such as 22");
+            snprintf(variables, sizeof variables, "%s;%s=22,5000-5010,53/udp", networks[n], name);
+            assert_int_equal(fake_variables(variables), 0);
+            assert_int_equal(strstr(fake_given, "host-port=") != NULL, n == 1 && !user);
+            assert_int_equal(strstr(fake_given, "forward=") != NULL, n == 0);
+        }
+    assert_int_equal(fake_variables("HOST_PORTS=22,5000-5010,53/udp;USER_PORTS=5001,1-3389"), 0);
+    assert_true(fake_gives("host-port=22 HOST_PORTS") && fake_gives("host-port=5000-5010 HOST_PORTS"));
+    assert_true(fake_gives("host-port=53/udp HOST_PORTS"));
+    assert_true(fake_warns("USER_PORTS 5001: the container keeps port 5001"));
+    assert_int_equal(fake_variables("HOST_PORTS=3389"), 0);
+    assert_true(fake_gives("host-port=3389 HOST_PORTS") && fake_warns("HOST_PORTS 3389: the container keeps"));
+    fake_no_nat = fake_without_rights;
+}
+
 /* With the rights for it all ports lead into Windows, and none is named. */
 static void all_ports_where_that_can_be_had(void **state)
 {
@@ -123,9 +152,13 @@ static void further_disks_are_made(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_PLACE(a_password_is_in_a_file_of_its_own), IN_PLACE(a_domain_has_one_password),
-        IN_PLACE(without_network_there_are_no_ports), IN_PLACE(a_share_of_the_space_is_for_a_new_disk),
-        IN_PLACE(all_ports_where_that_can_be_had),    IN_PLACE(further_disks_are_made),
+        IN_PLACE(a_password_is_in_a_file_of_its_own),
+        IN_PLACE(a_domain_has_one_password),
+        IN_PLACE(without_network_there_are_no_ports),
+        IN_PLACE(a_share_of_the_space_is_for_a_new_disk),
+        IN_PLACE(ports_are_read_in_every_network),
+        IN_PLACE(all_ports_where_that_can_be_had),
+        IN_PLACE(further_disks_are_made),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,7 @@
 #include "../../vmm/network/rights.h"
 #include "../../vmm/network/rules.h"
 #include "../../vmm/network/subnet.h"
+#include "../../vmm/options.h"
 
 static struct netlink_prefix prefix(const char *address, uint8_t length)
 {
@@ -104,12 +105,13 @@ static void assert_order(const char *text, const char *first, const char *second
 
 static void rules_of_a_guest(void **state)
 {
-    static const struct rules_port own[] = {{.port = 8006}, {.udp = true, .port = 5900}};
+    static const struct rules_port own[] = {
+        {.port = 8006}, {.udp = true, .port = 5900, .last = 5900}, {.port = 5000, .last = 5010}};
     static const struct net_forward forwards[] = {
         {.host_port = 8080, .guest_port = 80},
         {.udp = true, .host_address = "10.9.0.2", .host_port = 9090, .guest_port = 90}};
     struct rules rules = {
-        .tap = "casement0", .six = true, .own = own, .own_count = 2, .forwards = forwards, .forward_count = 2};
+        .tap = "casement0", .six = true, .own = own, .own_count = 3, .forwards = forwards, .forward_count = 2};
     static const char all4[] = "    meta nfproto ipv4 meta l4proto { tcp, udp } dnat ip to 172.30.0.2\n";
     static const char all6[] = "    meta nfproto ipv6 meta l4proto { tcp, udp } dnat ip6 to fd54::2\n";
     static const char listening[] = "    meta l4proto { tcp, udp } socket wildcard { 0, 1 } accept\n";
@@ -124,7 +126,8 @@ static void rules_of_a_guest(void **state)
     assert_order(text, "delete table inet casement0\n", "table inet casement0 {\n  flags owner\n");
     assert_order(text, "    iifname { \"casement0\", \"lo\" } accept\n", "    tcp dport 8006 accept\n");
     assert_order(text, "    fib daddr type != local accept\n", "    udp dport 5900 accept\n");
-    assert_order(text, "    udp dport 5900 accept\n", "dnat");
+    assert_order(text, "    udp dport 5900 accept\n", "    tcp dport 5000-5010 accept\n");
+    assert_order(text, "    tcp dport 5000-5010 accept\n", "dnat");
     assert_order(text, "    meta nfproto ipv4 tcp dport 8080 dnat ip to 172.30.0.2:80\n", listening);
     assert_order(text, "    meta nfproto ipv6 tcp dport 8080 dnat ip6 to [fd54::2]:80\n", listening);
     assert_order(text, "    ip daddr 10.9.0.2 udp dport 9090 dnat ip to 172.30.0.2:90\n", listening);
@@ -149,6 +152,38 @@ static void rules_of_a_guest(void **state)
     assert_non_null(strstr(text, "    iifname \"casement0\" meta nfproto ipv6 drop\n"));
     assert_non_null(strstr(text, all4));
     free(text);
+}
+
+static int parse_host_port(struct config *config, struct error *error, const char *value)
+{
+    char *arguments[] = {"--host-port=53/udp", NULL, NULL};
+    char text[32];
+
+    snprintf(text, sizeof text, "--host-port=%s", value);
+    arguments[1] = text;
+    config_free(config);
+    return options_parse(config, OPTIONS_RUN, 2, arguments, error);
+}
+
+static void ports_of_this_side(void **state)
+{
+    static const char *const bad[] = {"", "0", "x", "22-", "-22", "20-10", "1-65536", "22/sctp", "/udp", "2 2"};
+    struct config config = {0};
+    struct error error;
+    char text[64] = "";
+
+    (void)state;
+    assert_int_equal(parse_host_port(&config, &error, "5000-5010/tcp"), 0);
+    assert_int_equal(config.host_port_count, 2);
+    assert_true(config.host_ports[0].udp && config.host_ports[0].first == 53 && config.host_ports[0].last == 53);
+    assert_true(!config.host_ports[1].udp && config.host_ports[1].first == 5000 && config.host_ports[1].last == 5010);
+    config_show_host_port(&config, text, sizeof text);
+    assert_string_equal(text, "53/udp;5000-5010");
+    for (size_t n = 0; n < ARRAY_SIZE(bad); n++) {
+        assert_int_equal(parse_host_port(&config, &error, bad[n]), -EINVAL);
+        assert_non_null(strstr(error.text, "--host-port"));
+    }
+    config_free(&config);
 }
 
 /* Whatever there is where this runs: a reason is given if and only if it is not the best. */
@@ -471,6 +506,7 @@ int main(void)
         cmocka_unit_test(no_network_is_free),
         cmocka_unit_test(addresses_that_stay),
         cmocka_unit_test(rules_of_a_guest),
+        cmocka_unit_test(ports_of_this_side),
         cmocka_unit_test(the_best_network),
         cmocka_unit_test(rights_are_given_up),
         cmocka_unit_test(a_frame_waits_for_a_buffer),

@@ -13,11 +13,11 @@
 #include "rules.h"
 
 struct nat_options {
-    uint8_t mac[6];        /* the guest's */
-    const char *host_name; /* told to the guest; NULL: none */
-    const char *interface; /* the way out; NULL: that of the default route */
-    bool share;            /* the folder is to be reached over it */
-    const struct rules_port *own;
+    uint8_t mac[6];               /* the guest's */
+    const char *host_name;        /* told to the guest; NULL: none */
+    const char *interface;        /* the way out; NULL: that of the default route */
+    bool share;                   /* the folder is to be reached over it */
+    const struct rules_port *own; /* outlives the call */
     unsigned own_count;
     const struct net_forward *forwards; /* as in struct rules */
     unsigned forward_count;

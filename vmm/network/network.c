@@ -4,11 +4,14 @@
 #include <string.h>
 
 #include "bridge.h"
+#include "casement/bytes.h"
 #include "nat.h"
 #include "network.h"
 
-/* Page, API and VNC are the program's own. */
-static unsigned own_ports(const struct config *config, struct rules_port own[2])
+/* Page, API and VNC are the program's own, the others the operator's. */
+#define OWN_PORTS (2 + CONFIG_HOST_PORTS)
+
+static unsigned own_ports(const struct config *config, struct rules_port own[OWN_PORTS])
 {
     unsigned count = 0;
 
@@ -16,10 +19,15 @@ static unsigned own_ports(const struct config *config, struct rules_port own[2])
         own[count++] = (struct rules_port){.port = config->web_port};
     if (config->vnc_address)
         own[count++] = (struct rules_port){.port = config->vnc_port};
+    for (unsigned n = 0; n < config->host_port_count; n++) {
+        const struct config_ports *ports = &config->host_ports[n];
+
+        own[count++] = (struct rules_port){.udp = ports->udp, .port = ports->first, .last = ports->last};
+    }
     return count;
 }
 
-static void describe_nat(const struct config *config, struct rules_port own[2], struct nat_options *options)
+static void describe_nat(const struct config *config, struct rules_port own[OWN_PORTS], struct nat_options *options)
 {
     *options = (struct nat_options){.host_name = config->name,
                                     .interface = config->net_interface,
@@ -34,7 +42,7 @@ static void describe_nat(const struct config *config, struct rules_port own[2], 
 /* All ports lead into the guest as they are; a forward leads one to another number. */
 static int check_nat_forwards(const struct config *config, struct error *error)
 {
-    struct rules_port own[2];
+    struct rules_port own[OWN_PORTS];
     unsigned count = own_ports(config, own);
 
     for (unsigned n = 0; n < config->forward_count; n++) {
@@ -46,9 +54,11 @@ static int check_nat_forwards(const struct config *config, struct error *error)
                              "address; leave it out",
                              forward->host_address, forward->host_port, forward->guest_port);
         for (unsigned at = 0; at < count; at++)
-            if (own[at].port == forward->host_port && own[at].udp == forward->udp)
+            if (own[at].udp == forward->udp && forward->host_port >= own[at].port &&
+                forward->host_port <= MAX(own[at].port, own[at].last))
                 return error_set(error, EINVAL,
-                                 "--forward %u:%u: --web or --vnc has this port; choose another for one of them",
+                                 "--forward %u:%u: --web, --vnc or --host-port has this port; choose another for one "
+                                 "of them",
                                  forward->host_port, forward->guest_port);
     }
     return 0;
@@ -56,7 +66,7 @@ static int check_nat_forwards(const struct config *config, struct error *error)
 
 static int check_nat(const struct config *config, struct error *error)
 {
-    struct rules_port own[2];
+    struct rules_port own[OWN_PORTS];
     struct nat_options options;
     int failed = check_nat_forwards(config, error);
 
@@ -92,7 +102,7 @@ int network_check(const struct config *config, struct error *error)
 
 static int open_nat(const struct config *config, struct net_backend **backend, int *share, struct error *error)
 {
-    struct rules_port own[2];
+    struct rules_port own[OWN_PORTS];
     struct nat_options options;
 
     describe_nat(config, own, &options);
