@@ -106,6 +106,30 @@ static void ports_are_read_in_every_network(void **state)
     fake_no_nat = fake_without_rights;
 }
 
+/* The usual size is one that a host may not have, too. */
+static void a_small_host_gives_what_it_has(void **state)
+{
+    static const struct {
+        const char *limit, *variables, *gives, *says;
+    } hosts[] = {{"2147483648\n", NULL, "memory=1792M RAM_SIZE", "RAM_SIZE (4G without one): 1792M can be had here"},
+                 {"2147483648\n", "RAM_CHECK=N", NULL, NULL},
+                 {"2147483648\n", "CASEMENT_MEMORY=1G", NULL, NULL},
+                 {"5368709120\n", NULL, NULL, NULL}};
+
+    (void)state;
+    for (size_t n = 0; n < ARRAY_SIZE(hosts); n++) {
+        fake_container();
+        fake_make_text("sys/fs/cgroup/memory.max", hosts[n].limit);
+        assert_int_equal(fake_variables(hosts[n].variables), 0);
+        if (hosts[n].gives)
+            assert_true(fake_gives(hosts[n].gives));
+        else
+            assert_null(strstr(fake_given, "memory="));
+        assert_int_equal(fake_warnings(), hosts[n].says != NULL);
+        assert_true(!hosts[n].says || fake_warns(hosts[n].says));
+    }
+}
+
 /* With the rights for it all ports lead into Windows, and none is named. */
 static void all_ports_where_that_can_be_had(void **state)
 {
@@ -152,13 +176,10 @@ static void further_disks_are_made(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_PLACE(a_password_is_in_a_file_of_its_own),
-        IN_PLACE(a_domain_has_one_password),
-        IN_PLACE(without_network_there_are_no_ports),
-        IN_PLACE(a_share_of_the_space_is_for_a_new_disk),
-        IN_PLACE(ports_are_read_in_every_network),
-        IN_PLACE(all_ports_where_that_can_be_had),
-        IN_PLACE(further_disks_are_made),
+        IN_PLACE(a_password_is_in_a_file_of_its_own), IN_PLACE(a_domain_has_one_password),
+        IN_PLACE(without_network_there_are_no_ports), IN_PLACE(a_share_of_the_space_is_for_a_new_disk),
+        IN_PLACE(ports_are_read_in_every_network),    IN_PLACE(a_small_host_gives_what_it_has),
+        IN_PLACE(all_ports_where_that_can_be_had),    IN_PLACE(further_disks_are_made),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
