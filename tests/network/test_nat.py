@@ -3,7 +3,7 @@ import json
 import re
 
 import pytest
-from programs import ASK, BULK, DHCP6, ECHO, LOOK_UP, NAMES
+from programs import ASK, BULK, DHCP6, ECHO, LOOK_UP, NAMES, SCAN
 from world import MAC, kill, stop, until
 
 OWN = 8006  # the page's, which no test starts
@@ -60,6 +60,15 @@ def test_who_listens_in_the_box_keeps_the_port(world):
     for kind in ("tcp", "udp"):
         assert ask(world, "outside", kind, world.address, 2000).startswith("box")
         assert ask(world, "outside", kind, world.address, 2001).startswith("guest")
+
+
+def test_a_scan_finds_what_the_guest_has(world):
+    world.casement("--net", "nat", "--host-port", "2000-2009")
+    six(world)
+    ports = [1, 79, 2000, 2009, 2010, 53535, 65535, OWN]
+    world.serve("guest", ECHO, "guest", ",".join(map(str, ports)))
+    for address, tried in ((world.address, "1-65535"), (world.address6, "1-3000,7990-8020,53000-54000,65535")):
+        assert world.python("outside", SCAN, address, tried, seconds=900) == "1 79 2010 53535 65535 silent 0\n"
 
 
 def test_ports_that_are_kept_from_the_guest(world):
