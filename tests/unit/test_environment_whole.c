@@ -4,12 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "casement/bytes.h"
+#include "casement/log.h"
 #include "cmocka_all.h"
 #include "fake_environment.h"
+
+#include "../../vmm/windows/prepare.h"
 
 static void a_password_is_in_a_file_of_its_own(void **state)
 {
@@ -130,6 +134,91 @@ static void a_small_host_gives_what_it_has(void **state)
     }
 }
 
+/* The machine's configuration for these variables; the caller's to free. */
+static void configure(const char *variables, struct config *config)
+{
+    assert_int_equal(fake_variables(variables), 0);
+    if (options_parse_with(config, OPTIONS_WINDOWS, fake_settings.options, fake_settings.option_count, 0, NULL,
+                           &fake_error) < 0)
+        fail_msg("%s: %s", variables, fake_error.text);
+}
+
+/* Not only an option of that name, but what it is for. */
+static void variables_reach_the_machine(void **state)
+{
+    struct config_disk disk = {.engine = BLOCK_ENGINE_AUTO};
+    struct config config;
+
+    (void)state;
+    fake_container();
+    configure("TZ=Europe/Paris", &config);
+    assert_true(config.local_time && config.hyperv && !config.nested && config.stop_timeout == 105);
+    assert_int_equal(config.windows.disk_format, BLOCK_FORMAT_RAW);
+    config_free(&config);
+    configure("SHUTDOWN=N;TIMEOUT=60;CONNECTIONS=7;DISK_FMT=qcow2;DISK_IO=threads;VMX=Y;HV=N", &config);
+    assert_true(config.stop_timeout == 0 && config.windows.connections == 7);
+    assert_int_equal(config.windows.disk_format, BLOCK_FORMAT_QCOW2);
+    assert_true(config.nested && !config.hyperv);
+    config_complete_disk(&config, &disk);
+    assert_int_equal(disk.engine, BLOCK_ENGINE_THREADS);
+    disk.engine_given = true;
+    disk.engine = BLOCK_ENGINE_URING;
+    config_complete_disk(&config, &disk);
+    assert_int_equal(disk.engine, BLOCK_ENGINE_URING);
+    config_free(&config);
+}
+
+/* A new disk is what DISK_FMT says; one that is there stays what it is. */
+static void the_disk_has_the_format(void **state)
+{
+    static const struct {
+        const char *variables, *there, *disk;
+    } cases[] = {{"DISK_FMT=raw", NULL, "/storage/data.img"},
+                 {"DISK_FMT=qcow2", NULL, "/storage/data.qcow2"},
+                 {"DISK_FMT=qcow2", "storage/data.img", "/storage/data.img"}};
+
+    (void)state;
+    fake_container();
+    for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
+        struct preparation *p = calloc(1, sizeof *p);
+        struct config config;
+
+        assert_non_null(p);
+        if (cases[n].there)
+            assert_int_equal(close(open(fake_below(cases[n].there), O_CREAT | O_WRONLY, 0600)), 0);
+        configure(cases[n].variables, &config);
+        p->config = &config;
+        p->disc = p->trial = -1;
+        prepare_look(p, &fake_error);
+        assert_string_equal(p->disk + strlen(fake_folder), cases[n].disk);
+        assert_int_equal(p->qcow2, strstr(cases[n].disk, "qcow2") != NULL);
+        config_free(&config);
+        free(p);
+    }
+}
+
+static void debug_shows_more(void **state)
+{
+    static const char *const values[] = {"DEBUG=N", "DEBUG=Y"};
+
+    (void)state;
+    fake_container();
+    for (unsigned n = 0; n < ARRAY_SIZE(values); n++) {
+        int log = memfd_create("log", MFD_CLOEXEC);
+        struct config config;
+
+        configure(values[n], &config);
+        log_set_level(config.log_level);
+        log_set_output(log);
+        log_debug("a detail");
+        log_set_output(STDERR_FILENO);
+        log_set_level(LOG_INFO);
+        assert_int_equal(lseek(log, 0, SEEK_END) > 0, n);
+        close(log);
+        config_free(&config);
+    }
+}
+
 /* With the rights for it all ports lead into Windows, and none is named. */
 static void all_ports_where_that_can_be_had(void **state)
 {
@@ -176,10 +265,17 @@ static void further_disks_are_made(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_PLACE(a_password_is_in_a_file_of_its_own), IN_PLACE(a_domain_has_one_password),
-        IN_PLACE(without_network_there_are_no_ports), IN_PLACE(a_share_of_the_space_is_for_a_new_disk),
-        IN_PLACE(ports_are_read_in_every_network),    IN_PLACE(a_small_host_gives_what_it_has),
-        IN_PLACE(all_ports_where_that_can_be_had),    IN_PLACE(further_disks_are_made),
+        IN_PLACE(a_password_is_in_a_file_of_its_own),
+        IN_PLACE(a_domain_has_one_password),
+        IN_PLACE(without_network_there_are_no_ports),
+        IN_PLACE(a_share_of_the_space_is_for_a_new_disk),
+        IN_PLACE(ports_are_read_in_every_network),
+        IN_PLACE(a_small_host_gives_what_it_has),
+        IN_PLACE(variables_reach_the_machine),
+        IN_PLACE(the_disk_has_the_format),
+        IN_PLACE(debug_shows_more),
+        IN_PLACE(all_ports_where_that_can_be_had),
+        IN_PLACE(further_disks_are_made),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
