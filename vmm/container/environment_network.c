@@ -254,7 +254,14 @@ int variable_share(struct reader *reader, const struct variable *variable, const
         return -EINVAL;
     if (!reader_exists(path))
         path = reader_text(reader, "%s/data", root);
-    if (!wanted || !reader_has_network(reader) || !reader_exists(path))
+    if (!wanted || !reader_has_network(reader))
+        return 0;
+    for (size_t n = 0; n < ARRAY_SIZE(others); n++)
+        if (reader_exists(reader_text(reader, "%s/%s", root, others[n])))
+            reader_warn(reader,
+                        "/%s: one folder is shared with Windows, and this is not it; bind it at /shared, or below",
+                        others[n]);
+    if (!reader_exists(path))
         return 0;
     if (is_bridge(reader)) {
         reader_warn(reader,
@@ -265,9 +272,5 @@ int variable_share(struct reader *reader, const struct variable *variable, const
     reader_give(reader, variable->option, NULL, path);
     if (read_only)
         reader_give(reader, "share-readonly", "SAMBA_READONLY", "on");
-    for (size_t n = 0; n < ARRAY_SIZE(others); n++)
-        if (reader_exists(reader_text(reader, "%s/%s", root, others[n])))
-            reader_warn(reader, "/%s: one folder is shared with Windows, and this is not it; bind it below %s",
-                        others[n], path);
     return 0;
 }

@@ -19,7 +19,7 @@
 #define NO_PASST "the machine has networks of its own; there is no passt"
 #define NO_GPU "no graphics card is shared with Windows yet; leave it out"
 #define NO_CHOICE "the machine's devices are fixed; leave it out"
-#define NO_QEMU "QEMU's options have no meaning here; see docs/container.md for what does the same, or leave it out"
+#define NO_QEMU "QEMU's options have no meaning here; leave it out, and give one of those that `casement config --reference` lists"
 #define FURTHER_DISK "an image of this size in the folder below, unless there is one; a device comes before it"
 #define FURTHER_DEVICE "the block device of that name in the container, left as it is"
 
@@ -136,7 +136,7 @@ const struct variable container_variables[] = {
     {NOTHING("MOUSE", "usb-tablet"), .fallback = "usb-tablet", .meaning = "pointing device", .here = "it is a USB tablet, whose pointer is where the viewer's is; leave it out"},
     {NOTHING("SOUND", "intel-hda"), .fallback = "intel-hda", .meaning = "sound card", .here = "there is no sound card yet; Remote Desktop brings the sound"},
     {NOTHING("SM_BIOS", NULL), .meaning = "SMBIOS entries of QEMU", .here = "give UUID for the identity and `--name` (CASEMENT_NAME) for the serial number; others cannot be chosen"},
-    {REFUSED("ARGUMENTS", NULL), .meaning = "any options of QEMU", .here = NO_QEMU},
+    {REFUSED("ARGUMENTS", NULL), .meaning = "any options of QEMU", .here = NO_QEMU "; USB devices of the host are not passed through"},
     {PART("TZ"), .fallback = "UTC", .meaning = "time zone of the machine's clock", .here = "as it is; Windows' own time zone is `--time-zone` (CASEMENT_TIME_ZONE)"},
 
     {.group = "Boot", REFUSED("BOOT_MODE", "windows|windows_plain|uefi"), .fallback = "windows", .meaning = "firmware, with or without Secure Boot and TPM",
@@ -183,6 +183,9 @@ const struct variable container_variables[] = {
     {.group = "Files and folders", PART("/storage"), .option = "state", .meaning = "folder for disks and downloads", .here = "see STORAGE"},
     {PART("/storage2"), .option = "disk", .meaning = "folder of a further disk, up to /storage6", .here = "see DISK2_SIZE; without it the disk has the size of DISK_SIZE"},
     {PART("/disk2"), .option = "disk", .meaning = "block device as a further disk, up to /disk6", .here = "see DEVICE2"},
+    {PART("/disk2.img"), .option = "disk", .meaning = "image as a further disk, up to /disk6.img, or with .qcow2", .here = "a device of that number comes before it, and it before the folder"},
+    {PART("/disk1.img"), .meaning = "image as the system disk, also /disk.img, or with .qcow2", .here = "an error: bind it at /storage/data.img or data.qcow2 instead"},
+    {PLACE("/start.iso"), .meaning = "disc that is started before all else", .here = "it is not started; `casement run --cdrom /start.iso --disk FILE` starts the machine from it"},
     {PART("/custom.iso"), .option = "version", .meaning = "medium to install from", .here = "also /boot.iso, and both in the storage folder"},
     {PLACE("/custom.xml"), .option = "answer-file", .meaning = "answers of one's own", .here = "also in the storage folder; used unchanged"},
     {PLACE("/oem"), .option = "oem", .meaning = "folder that is copied to C:\\OEM, whose install.bat is run", .here = "also in the storage folder"},
