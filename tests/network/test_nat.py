@@ -245,6 +245,22 @@ def test_nothing_is_left_and_the_address_stays(world):
     stop(world.casement("--net", "nat"))
 
 
+def test_the_address_stays_when_networks_come(world):
+    """The guest's address, MAC and gateway; a network of others where it was is the one reason to move."""
+    world.run("box", "ip route add 172.30.0.0/24 via 10.9.0.1")
+    stop(world.casement("--net", "nat"))
+    world.run("box", "ip route del 172.30.0.0/24")
+    process = world.casement("--net", "nat")
+    lease = world.lease()
+    assert (lease["ip"], lease["router"]) == ("172.30.1.2", "172.30.1.1")
+    stop(process)
+    world.run("box", "ip route add 172.30.1.0/24 via 10.9.0.1")
+    process = world.casement("--net", "nat")
+    world.run("guest", "ip addr flush dev eth0; ip route flush all")
+    assert world.lease()["ip"] == "172.30.0.2"
+    stop(process)
+
+
 def test_a_way_out_by_router_advertisement_stays(world):
     world.run("box", "ip -6 route del default")
     world.run("box", "echo 1 >/proc/sys/net/ipv6/conf/eth0/accept_ra; ip -6 route add default via fd09::1 proto ra expires 1000")

@@ -15,6 +15,7 @@
 #include "casement/net_offload.h"
 #include "cmocka_all.h"
 
+#include "../../vmm/network/kept.h"
 #include "../../vmm/network/network.h"
 #include "../../vmm/network/rights.h"
 #include "../../vmm/network/rules.h"
@@ -29,13 +30,21 @@ static struct netlink_prefix prefix(const char *address, uint8_t length)
     return made;
 }
 
-static void assert_subnet(const char *expected, const struct netlink_prefix *taken, size_t count)
+static void assert_kept(const char *expected, const struct netlink_prefix *taken, size_t count, const char *kept)
 {
+    uint8_t before[4] = {0};
+
     uint8_t subnet[4];
     char text[INET_ADDRSTRLEN];
 
-    assert_true(subnet_choose(taken, count, subnet));
+    assert_true(!kept || inet_pton(AF_INET, kept, before) == 1);
+    assert_true(subnet_choose(taken, count, kept ? before : NULL, subnet));
     assert_string_equal(inet_ntop(AF_INET, subnet, text, sizeof text), expected);
+}
+
+static void assert_subnet(const char *expected, const struct netlink_prefix *taken, size_t count)
+{
+    assert_kept(expected, taken, count, NULL);
 }
 
 static void the_first_network_that_is_free(void **state)
@@ -56,15 +65,46 @@ static void the_first_network_that_is_free(void **state)
     assert_subnet("10.200.0.0", taken, 3);
 }
 
+/* A route that has come since does not move the guest, unless it is the guest's own. */
+static void the_network_is_kept(void **state)
+{
+    struct netlink_prefix taken[] = {prefix("172.30.0.0", 24)};
+    uint8_t subnet[4] = {172, 30, 1, 0}, read[4];
+    char folder[] = "build/folder-XXXXXX", file[64];
+
+    (void)state;
+    assert_kept("172.30.1.0", taken, 0, "172.30.1.0");
+    assert_kept("10.200.255.0", taken, 1, "10.200.255.0");
+    assert_kept("172.30.1.0", taken, 1, "172.30.0.0");
+    /* Nothing that a file says makes it another kind of network. */
+    assert_kept("172.30.0.0", taken, 0, "8.8.8.0");
+    assert_kept("172.30.0.0", taken, 0, "172.32.0.0");
+    assert_kept("172.30.0.0", taken, 0, "172.30.0.2");
+    assert_kept("172.30.0.0", taken, 0, "10.201.0.0");
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof file, "%s/network", folder);
+    assert_false(kept_subnet_read(folder, read));
+    kept_subnet_write(folder, subnet);
+    assert_true(kept_subnet_read(folder, read));
+    assert_memory_equal(read, subnet, 4);
+    assert_int_equal(truncate(file, 5), 0);
+    assert_false(kept_subnet_read(folder, read));
+    kept_subnet_write(folder, subnet);
+    assert_true(kept_subnet_read(folder, read));
+    unlink(file);
+    rmdir(folder);
+    kept_subnet_write(folder, subnet); /* is only said */
+}
+
 static void no_network_is_free(void **state)
 {
     const struct netlink_prefix taken[] = {prefix("0.0.0.0", 0)};
     const struct netlink_prefix each[] = {prefix("172.16.0.0", 12), prefix("192.168.0.0", 16), prefix("10.0.0.0", 8)};
-    uint8_t subnet[4];
+    uint8_t subnet[4] = {172, 30, 0, 0};
 
     (void)state;
-    assert_false(subnet_choose(taken, 1, subnet));
-    assert_false(subnet_choose(each, 3, subnet));
+    assert_false(subnet_choose(taken, 1, NULL, subnet));
+    assert_false(subnet_choose(each, 3, subnet, subnet));
 }
 
 static void addresses_that_stay(void **state)
@@ -503,6 +543,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_network_that_is_free),
+        cmocka_unit_test(the_network_is_kept),
         cmocka_unit_test(no_network_is_free),
         cmocka_unit_test(addresses_that_stay),
         cmocka_unit_test(rules_of_a_guest),

@@ -10,6 +10,7 @@
 #include "casement/bytes.h"
 #include "casement/log.h"
 #include "dns.h"
+#include "kept.h"
 #include "nat.h"
 #include "subnet.h"
 #include "sysctl.h"
@@ -93,13 +94,17 @@ static size_t add_name_servers(const struct nat *nat, struct netlink_prefix *tak
     return count;
 }
 
-static int choose_addresses(struct nat *nat, struct netlink *netlink, const uint8_t mac[6], struct error *error)
+static int choose_addresses(struct nat *nat, struct netlink *netlink, const struct nat_options *options,
+                            struct error *error)
 {
+    const uint8_t *mac = options->mac;
     struct lease *lease = &nat->lease;
     struct netlink_prefix *taken = calloc(PREFIXES, sizeof *taken);
     int count = taken ? netlink_prefixes(netlink, AF_INET, taken, PREFIXES) : -ENOMEM;
-    uint8_t subnet[4] = {0};
-    bool found = count >= 0 && subnet_choose(taken, add_name_servers(nat, taken, (size_t)count), subnet);
+    uint8_t subnet[4] = {0}, kept[4];
+    bool known = options->state && kept_subnet_read(options->state, kept);
+    bool found =
+        count >= 0 && subnet_choose(taken, add_name_servers(nat, taken, (size_t)count), known ? kept : NULL, subnet);
 
     free(taken);
     if (count < 0)
@@ -132,7 +137,7 @@ static int look_around(struct nat *nat, struct netlink *netlink, const struct na
     nat->lease.mtu = (uint16_t)MAX(mtu, MTU_LEAST);
     nat->server_count = name_servers_read(NAME_SERVERS_FILE, nat->servers);
     snprintf(nat->lease.host_name, sizeof nat->lease.host_name, "%s", options->host_name ? options->host_name : "");
-    return failed < 0 ? failed : choose_addresses(nat, netlink, options->mac, error);
+    return failed < 0 ? failed : choose_addresses(nat, netlink, options, error);
 }
 
 /* What this namespace must not learn from a guest, and what a container may have switched off for all interfaces. */
@@ -353,6 +358,14 @@ static void destroy(void *opaque)
     free(nat);
 }
 
+static void keep_subnet(const struct nat *nat, const char *folder)
+{
+    uint8_t subnet[4] = {0};
+
+    memcpy(subnet, nat->lease.guest, 3);
+    kept_subnet_write(folder, subnet);
+}
+
 static void say(const struct nat *nat)
 {
     const struct lease *lease = &nat->lease;
@@ -396,6 +409,8 @@ int nat_create(const struct nat_options *options, struct net_backend **backend, 
         destroy(nat);
         return failed;
     }
+    if (options->state)
+        keep_subnet(nat, options->state);
     *share = options->share ? nat->share : 0;
     nat->fd = nat->share = -1;
     say(nat);

@@ -16,6 +16,7 @@ struct nat_options {
     uint8_t mac[6];               /* the guest's */
     const char *host_name;        /* told to the guest; NULL: none */
     const char *interface;        /* the way out; NULL: that of the default route */
+    const char *state;            /* the machine's folder, in which the private network is kept; NULL: it is not */
     bool share;                   /* the folder is to be reached over it */
     const struct rules_port *own; /* outlives the call */
     unsigned own_count;

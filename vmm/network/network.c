@@ -31,6 +31,7 @@ static void describe_nat(const struct config *config, struct rules_port own[OWN_
 {
     *options = (struct nat_options){.host_name = config->name,
                                     .interface = config->net_interface,
+                                    .state = config->state,
                                     .share = config->share != NULL,
                                     .own = own,
                                     .own_count = own_ports(config, own),
