@@ -15,6 +15,7 @@ struct container_settings fake_settings = {.password = -1};
 struct error fake_error;
 const char fake_without_rights[] = "--net nat: a right is missing";
 const char *fake_no_nat = fake_without_rights;
+bool fake_six;
 char fake_given[65536];
 static bool devices; /* one was made */
 
@@ -84,7 +85,7 @@ static void write_given(void)
 /* "A=1;B=2"; NULL: none. */
 int fake_variables(const char *list)
 {
-    const struct container_place place = {fake_folder, (char *[64]){NULL}, fake_no_nat};
+    const struct container_place place = {fake_folder, (char *[64]){NULL}, fake_no_nat, fake_six};
     char *copy = strdup(list ? list : ""), *rest = copy, *item;
     int result;
 

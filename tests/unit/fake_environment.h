@@ -13,6 +13,7 @@ extern struct container_settings fake_settings;
 extern struct error fake_error;
 extern const char fake_without_rights[];
 extern const char *fake_no_nat; /* NULL: nat can be had; fake_without_rights until a test says another thing */
+extern bool fake_six;           /* IPv6 and IPv4 by one socket */
 extern char fake_given[65536];  /* the options, "name=value VARIABLE" in a line each, without the folder of the test */
 
 int fake_environment_remove(void **state);

@@ -15,6 +15,15 @@
 
 #include "../../vmm/windows/prepare.h"
 
+/* The machine's configuration for these variables; the caller's to free. */
+static void configure(const char *variables, struct config *config)
+{
+    assert_int_equal(fake_variables(variables), 0);
+    if (options_parse_with(config, OPTIONS_WINDOWS, fake_settings.options, fake_settings.option_count, 0, NULL,
+                           &fake_error) < 0)
+        fail_msg("%s: %s", variables, fake_error.text);
+}
+
 static void a_password_is_in_a_file_of_its_own(void **state)
 {
     struct stat info;
@@ -40,6 +49,23 @@ static void a_password_is_in_a_file_of_its_own(void **state)
     assert_null(strstr(fake_given, "access="));
     for (size_t n = 0; n < fake_settings.warning_count; n++)
         assert_null(strstr(fake_settings.warnings[n], "short,"));
+}
+
+/* Pods with IPv6 alone are asked by it; libslirp has one family on both sides of a forward, and the guest's is IPv4. */
+static void the_page_is_at_every_address(void **state)
+{
+    struct config config;
+
+    (void)state;
+    fake_container();
+    fake_six = true;
+    configure("VNC_PORT=5901;PASS=long enough;NETWORK=user", &config);
+    assert_true(fake_gives("web=[::]:8006 -") && fake_gives("vnc=[::]:5901 VNC_PORT"));
+    assert_true(fake_gives("forward=0.0.0.0:3389:3389 -"));
+    assert_string_equal(config.web_address, "::");
+    assert_string_equal(config.vnc_address, "::");
+    config_free(&config);
+    fake_six = false;
 }
 
 static void a_domain_has_one_password(void **state)
@@ -132,15 +158,6 @@ static void a_small_host_gives_what_it_has(void **state)
         assert_int_equal(fake_warnings(), hosts[n].says != NULL);
         assert_true(!hosts[n].says || fake_warns(hosts[n].says));
     }
-}
-
-/* The machine's configuration for these variables; the caller's to free. */
-static void configure(const char *variables, struct config *config)
-{
-    assert_int_equal(fake_variables(variables), 0);
-    if (options_parse_with(config, OPTIONS_WINDOWS, fake_settings.options, fake_settings.option_count, 0, NULL,
-                           &fake_error) < 0)
-        fail_msg("%s: %s", variables, fake_error.text);
 }
 
 /* Not only an option of that name, but what it is for. */
@@ -266,6 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_PLACE(a_password_is_in_a_file_of_its_own),
+        IN_PLACE(the_page_is_at_every_address),
         IN_PLACE(a_domain_has_one_password),
         IN_PLACE(without_network_there_are_no_ports),
         IN_PLACE(a_share_of_the_space_is_for_a_new_disk),

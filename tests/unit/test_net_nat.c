@@ -21,6 +21,7 @@
 #include "../../vmm/network/rules.h"
 #include "../../vmm/network/subnet.h"
 #include "../../vmm/options.h"
+#include "../../vmm/viewer/web.h"
 
 static struct netlink_prefix prefix(const char *address, uint8_t length)
 {
@@ -238,6 +239,27 @@ static void the_best_network(void **state)
     assert_string_equal(why, error.text);
     assert_int_equal(!*why, best == CONFIG_NET_NAT);
     assert_int_equal(network_available(CONFIG_NET_USER, NULL), 0);
+}
+
+/* Where it can, what listens at [::] is reached by IPv4. */
+static void one_socket_for_both(void **state)
+{
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in6 bound = {0};
+    socklen_t size = sizeof bound;
+    struct error error;
+    int listener, client;
+
+    (void)state;
+    if (!network_has_both())
+        skip();
+    listener = web_listen("--web", "::", 0, &error);
+    assert_true(listener >= 0 && getsockname(listener, (struct sockaddr *)&bound, &size) == 0);
+    four.sin_port = bound.sin6_port;
+    client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&four, sizeof four), 0);
+    close(client);
+    close(listener);
 }
 
 /* Rights: in a process of its own, for they do not come back. */
@@ -549,6 +571,7 @@ int main(void)
         cmocka_unit_test(rules_of_a_guest),
         cmocka_unit_test(ports_of_this_side),
         cmocka_unit_test(the_best_network),
+        cmocka_unit_test(one_socket_for_both),
         cmocka_unit_test(rights_are_given_up),
         cmocka_unit_test(a_frame_waits_for_a_buffer),
         cmocka_unit_test(frames_of_impossible_lengths_are_dropped),

@@ -19,7 +19,9 @@
 #define NO_PASST "the machine has networks of its own; there is no passt"
 #define NO_GPU "no graphics card is shared with Windows yet; leave it out"
 #define NO_CHOICE "the machine's devices are fixed; leave it out"
-#define NO_QEMU "QEMU's options have no meaning here; leave it out, and give one of those that `casement config --reference` lists"
+#define NO_QEMU                                                                                                    \
+    "QEMU's options have no meaning here; leave it out, and give one of those that `casement config --reference` " \
+    "lists"
 #define FURTHER_DISK "an image of this size in the folder below, unless there is one; a device comes before it"
 #define FURTHER_DEVICE "the block device of that name in the container, left as it is"
 
@@ -97,7 +99,7 @@ const struct variable container_variables[] = {
     {NOTHING("TAP", "qemu"), .fallback = "qemu", .meaning = "name of the TAP interface", .here = NO_NAME},
     {NOTHING("BRIDGE", "docker"), .fallback = "docker", .meaning = "name of the bridge", .here = NO_NAME},
     {PART("HOST_PORTS"), .option = "host-port", .meaning = "ports that do not lead into Windows", .here = "what listens in the container keeps its port anyway; in user mode they are left out of --forward; 22, 5000-5010 and 53/udp, separated by commas"},
-    {OWN("USER_PORTS", variable_ports), .option = "forward", .meaning = "ports that lead into Windows besides 3389", .here = "in user mode each, at every address of the container; with nat all ports do; written as HOST_PORTS"},
+    {OWN("USER_PORTS", variable_ports), .option = "forward", .meaning = "ports that lead into Windows besides 3389", .here = "in user mode each, at every IPv4 address of the container; with nat all ports do; written as HOST_PORTS"},
     {NOTHING("DNSMASQ_OPTS", NULL), .meaning = "options of dnsmasq", .here = NO_DNSMASQ},
     {NOTHING("DNSMASQ_DEBUG", "N"), .fallback = "N", .meaning = "messages of dnsmasq", .here = NO_DNSMASQ},
     {NOTHING("DNSMASQ_DISABLE", NULL), .fallback = "N", .meaning = "no dnsmasq", .here = NO_DNSMASQ},

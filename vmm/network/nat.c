@@ -306,8 +306,11 @@ int nat_check(const struct nat_options *options, struct error *error)
 {
     struct nat *nat = calloc(1, sizeof *nat);
     struct netlink *netlink = NULL;
-    int failed = nat ? uplink_check_rights(WANTED, error) : error_set(error, ENOMEM, "network: out of memory");
+    int failed;
 
+    if (!nat)
+        return error_set(error, ENOMEM, "network: out of memory");
+    failed = uplink_check_rights(WANTED, error);
     if (failed == 0)
         failed = tun_check(WANTED, error);
     if (failed == 0)

@@ -1,7 +1,10 @@
 /* See network.h. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "bridge.h"
 #include "casement/bytes.h"
@@ -158,4 +161,17 @@ enum config_net network_best(char *why, size_t size)
 
     snprintf(why, size, "%s", error.text);
     return best;
+}
+
+bool network_has_both(void)
+{
+    const struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+    const int off = 0;
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool both = fd >= 0 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0 &&
+                bind(fd, (const struct sockaddr *)&any, sizeof any) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return both;
 }
