@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "casement/bytes.h"
@@ -272,11 +273,39 @@ static void further_disks_are_made(void **state)
     assert_true(fake_has_text(fake_below("storage3/data3.img"), "x"));
     assert_int_equal(lstat(fake_below("storage4/data4.img"), &info), 0);
     assert_true(info.st_size == 7 * MiB);
+    assert_false(fake_is_there(fake_below("storage2/data2.img.part")));
     /* Never over one that is there. */
     fake_refused(&fake_error, container_settings_make_disks(&fake_settings, &fake_error), EEXIST,
                  "DISK2_SIZE: ", "data2.img");
+    assert_false(fake_is_there(fake_below("storage2/data2.img.part")));
     assert_int_equal(fake_variables("DISK2_SIZE=9M"), 0);
     assert_int_equal(fake_settings.disk_count, 0);
+}
+
+/* Had the disk its name when its content went to the disk? */
+static bool named_too_early;
+
+int fsync(int fd)
+{
+    struct stat info;
+
+    if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode))
+        named_too_early |= fake_is_there(fake_below("storage2/data2.qcow2"));
+    return (int)syscall(SYS_fsync, fd);
+}
+
+/* Nor is what a killed process has left. */
+static void half_a_disk_is_none(void **state)
+{
+    (void)state;
+    fake_container();
+    fake_make("storage2/");
+    fake_make("storage2/data2.qcow2.part");
+    assert_int_equal(fake_variables("DISK2_SIZE=3M;DISK_FMT=qcow2"), 0);
+    assert_int_equal(fake_settings.disk_count, 1);
+    assert_int_equal(container_settings_make_disks(&fake_settings, &fake_error), 0);
+    assert_true(fake_is_there(fake_below("storage2/data2.qcow2")) && !named_too_early);
+    assert_false(fake_is_there(fake_below("storage2/data2.qcow2.part")));
 }
 
 int main(void)
@@ -294,6 +323,7 @@ int main(void)
         IN_PLACE(debug_shows_more),
         IN_PLACE(all_ports_where_that_can_be_had),
         IN_PLACE(further_disks_are_made),
+        IN_PLACE(half_a_disk_is_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
