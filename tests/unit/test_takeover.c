@@ -58,11 +58,14 @@ static int take_over(const char *variables, const char *note, const char *text)
 /* What dockurr/windows has installed starts by what lies there; afterwards the journey knows. */
 static void a_windows_of_the_other_container_is_taken_over(void **state)
 {
+    static const char zeroes[] = "uuid=00000000-0000-0000-0000-000000000000 -";
+    struct journey adopted = {.step = JOURNEY_INSTALLED, .profile = "scsi", .report = "found on the disk"};
+
     (void)state;
     take_over(NULL, NULL, NULL);
-    assert_true(fake_gives("profile=scsi -") && fake_gives("mac=02:11:22:33:44:55 -"));
+    assert_true(fake_gives("profile=scsi -") && fake_gives("mac=02:11:22:33:44:55 -") && fake_gives(zeroes));
     assert_true(fake_gives("vars-template=/storage/windows.vars -"));
-    assert_true(fake_warns("is taken over; its disk and files stay as they are"));
+    assert_true(fake_warns("may ask for its activation again"));
     take_over("DISK_TYPE=blk;ADAPTER=virtio-net-pci;MAC=02:11:22:33:44:66", NULL, NULL);
     assert_true(fake_gives("profile=virtio -") && fake_gives("mac=02:11:22:33:44:66 MAC"));
     assert_int_equal(fake_warnings(), 1);
@@ -73,10 +76,23 @@ static void a_windows_of_the_other_container_is_taken_over(void **state)
                 !fake_gives("profile=scsi DISK_TYPE"));
     take_over(NULL, "storage/windows.type", "sata\n");
     assert_true(fake_gives("profile=ahci -"));
-    take_over(NULL, "storage/journey.json", "{}");
+    /* Later starts find the journey that the first has written. */
+    assert_int_equal(journey_write(fake_below("storage"), &adopted, &fake_error), 0);
+    fake_variables(NULL);
     assert_false(fake_gives("profile=ahci -"));
-    assert_true(fake_gives("mac=02:11:22:33:44:55 -"));
+    assert_true(fake_gives("mac=02:11:22:33:44:55 -") && fake_gives(zeroes));
     assert_int_equal(fake_warnings(), 0);
+    fake_variables("UUID=00010203-0405-0607-0809-0a0b0c0d0e0f");
+    assert_false(fake_gives(zeroes));
+    unlink(fake_below("storage/windows.mac"));
+    fake_variables(NULL);
+    assert_false(fake_gives(zeroes));
+    fake_make_text("storage/windows.mac", "02:11:22:33:44:55\n");
+    /* What was installed here since is another machine. */
+    snprintf(adopted.medium, sizeof adopted.medium, "/custom.iso");
+    assert_int_equal(journey_write(fake_below("storage"), &adopted, &fake_error), 0);
+    fake_variables(NULL);
+    assert_false(fake_gives("mac=02:11:22:33:44:55 -") || fake_gives(zeroes));
 }
 
 static void a_windows_that_cannot_start_here_is_refused(void **state)
