@@ -30,6 +30,15 @@ static bool parse_address(const struct net_forward *forward, in_addr_t *address)
     return inet_pton(AF_INET, forward->host_address[0] ? forward->host_address : "127.0.0.1", address) == 1;
 }
 
+/* Is it UDP's? *end, behind the ports, moves in front of a protocol. */
+static bool parse_protocol(const char *value, const char **end)
+{
+    if (*end - value <= 4 || (strcmp(*end - 4, "/udp") != 0 && strcmp(*end - 4, "/tcp") != 0))
+        return false;
+    *end -= 4;
+    return (*end)[1] == 'u';
+}
+
 int config_add_forward(struct config *config, const char *value, struct error *error)
 {
     struct net_forward *forward = &config->forwards[config->forward_count];
@@ -39,10 +48,7 @@ int config_add_forward(struct config *config, const char *value, struct error *e
     if (config->forward_count == CONFIG_FORWARDS)
         return error_set(error, EINVAL, "--forward %s: at most %d forwards; leave some out", value, CONFIG_FORWARDS);
     *forward = (struct net_forward){0};
-    if (end - value > 4 && (!strcmp(end - 4, "/udp") || !strcmp(end - 4, "/tcp"))) {
-        forward->udp = end[-3] == 'u';
-        end -= 4;
-    }
+    forward->udp = parse_protocol(value, &end);
     guest = memrchr(value, ':', (size_t)(end - value));
     host = guest ? memrchr(value, ':', (size_t)(guest - value)) : NULL;
     if (!guest || !parse_port(guest + 1, end, &forward->guest_port) ||
@@ -66,6 +72,27 @@ int config_add_forward(struct config *config, const char *value, struct error *e
                              forward->host_port);
     }
     config->forward_count++;
+    return 0;
+}
+
+int config_add_host_port(struct config *config, const char *value, struct error *error)
+{
+    struct config_ports *ports = &config->host_ports[config->host_port_count];
+    const char *end = value + strlen(value), *dash;
+
+    if (config->host_port_count == CONFIG_HOST_PORTS)
+        return error_set(error, EINVAL, "--host-port %s: at most %d; give ranges such as 5000-5010", value,
+                         CONFIG_HOST_PORTS);
+    *ports = (struct config_ports){.udp = parse_protocol(value, &end)};
+    dash = memchr(value, '-', (size_t)(end - value));
+    if (!parse_port(value, dash ? dash : end, &ports->first) || (dash && !parse_port(dash + 1, end, &ports->last)))
+        return error_set(error, EINVAL, "--host-port %s: not of the form PORT[-LAST][/udp]; for example 5000-5010",
+                         value);
+    if (!dash)
+        ports->last = ports->first;
+    if (ports->last < ports->first)
+        return error_set(error, EINVAL, "--host-port %s: ends before it begins; give the smaller port first", value);
+    config->host_port_count++;
     return 0;
 }
 
@@ -233,6 +260,21 @@ void config_show_forward(const struct config *config, char *text, size_t size)
         used += (size_t)snprintf(text + used, size - used, "%s%s:%u:%u%s", n ? ";" : "",
                                  forward->host_address[0] ? forward->host_address : "127.0.0.1", forward->host_port,
                                  forward->guest_port, forward->udp ? "/udp" : "");
+    }
+}
+
+void config_show_host_port(const struct config *config, char *text, size_t size)
+{
+    size_t used = 0;
+
+    for (unsigned n = 0; n < config->host_port_count && used < size; n++) {
+        const struct config_ports *ports = &config->host_ports[n];
+
+        used += (size_t)snprintf(text + used, size - used, "%s%u", n ? ";" : "", ports->first);
+        if (ports->last > ports->first && used < size)
+            used += (size_t)snprintf(text + used, size - used, "-%u", ports->last);
+        if (ports->udp && used < size)
+            used += (size_t)snprintf(text + used, size - used, "/udp");
     }
 }
 

@@ -17,6 +17,7 @@
 
 #define CONFIG_DISKS 16
 #define CONFIG_FORWARDS 64
+#define CONFIG_HOST_PORTS 64
 #define CONFIG_CPUS_MAX 64
 #define CONFIG_WEB_HOSTS 16
 
@@ -42,6 +43,12 @@ struct config_disk {
     enum block_cache cache;
     struct block_limits limits;
     bool engine_given, queues_given;
+};
+
+/* Ports of this side that do not lead into the guest; one alone is first and last. */
+struct config_ports {
+    uint16_t first, last;
+    bool udp;
 };
 
 /* What `casement windows` is asked for. */
@@ -78,6 +85,8 @@ struct config {
     enum config_card card;
     struct net_forward forwards[CONFIG_FORWARDS];
     unsigned forward_count;
+    struct config_ports host_ports[CONFIG_HOST_PORTS];
+    unsigned host_port_count;
     uint8_t mac[6];
     bool mac_given;
     char *share;        /* the folder that the guest sees; NULL: none */
@@ -127,6 +136,7 @@ const struct block_options *config_disk_image(const struct config_disk *disk, st
 #define CONFIG_DISK_ID 16
 void config_disk_id(const struct config *config, unsigned n, char id[CONFIG_DISK_ID]);
 int config_add_forward(struct config *config, const char *value, struct error *error);
+int config_add_host_port(struct config *config, const char *value, struct error *error);
 int config_set_mac(struct config *config, const char *value, struct error *error);
 int config_set_uuid(struct config *config, const char *value, struct error *error);
 int config_set_web(struct config *config, const char *value, struct error *error);
@@ -140,6 +150,7 @@ extern const char *const config_firmware_places[];
 
 /* The value in words, for `casement config`; empty while it is not known yet. */
 void config_show_forward(const struct config *config, char *text, size_t size);
+void config_show_host_port(const struct config *config, char *text, size_t size);
 void config_show_mac(const struct config *config, char *text, size_t size);
 void config_show_uuid(const struct config *config, char *text, size_t size);
 

@@ -18,7 +18,7 @@ static struct given {
     const struct option *option;
     const char *source;
     char *value;
-} given[OPTIONS_MOST + CONFIG_DISKS + CONFIG_FORWARDS + CONFIG_WEB_HOSTS + 3];
+} given[OPTIONS_MOST + CONFIG_DISKS + CONFIG_FORWARDS + CONFIG_HOST_PORTS + CONFIG_WEB_HOSTS + 3];
 static size_t given_count;
 static enum options_command parsed_for;
 

@@ -46,6 +46,8 @@ const struct option option_table[] = {
     {.name = "forward", .metavar = "[ADDRESS:]HOSTPORT:GUESTPORT[/udp]", .type = SPECIAL, .apply = config_add_forward, .derived = "for remote desktop",
      .show = config_show_forward, .repeats = true,
      .help = "lead a port of the host (127.0.0.1 unless ADDRESS says) into the guest; with --net nat, where all ports lead there anyway, lead one to another number; `windows` leads 3389 to remote desktop unless one is given"},
+    {.name = "host-port", .metavar = "PORT[-LAST][/udp]", .type = SPECIAL, .apply = config_add_host_port, .show = config_show_host_port, .repeats = true,
+     .help = "with --net nat, ports that are kept from the guest although nobody listens on them here yet; those on which a program listens are never the guest's"},
     {.name = "mac", .metavar = "ADDRESS", .type = SPECIAL, .apply = config_set_mac, .derived = "from the UUID", .show = config_show_mac,
      .help = "address of the network card; without it derived from the UUID"},
     {.name = "share", .metavar = "FOLDER", .type = TEXT, AT(share),

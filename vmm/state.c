@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "casement/bytes.h"
+#include "casement/file.h"
 #include "config.h"
 
 static char *file_path(const struct config *config)
@@ -28,6 +29,9 @@ static int no_memory(struct error *error)
 
 static int unusable(const struct config *config, int err, struct error *error)
 {
+    if (err == ENOSPC || err == EDQUOT)
+        return error_set(error, err, "--state %s: %s; make room there, or name a folder that has some", config->state,
+                         strerror(err));
     return error_set(error, err, "--state %s: %s; name a folder in a place that is writable", config->state,
                      strerror(err));
 }
@@ -60,6 +64,7 @@ static int make_uuid(int fd, struct config *kept)
 {
     char text[40] = "";
     size_t length;
+    int failed;
 
     if (getrandom(kept->uuid, sizeof kept->uuid, 0) != (ssize_t)sizeof kept->uuid)
         return -EIO;
@@ -69,7 +74,11 @@ static int make_uuid(int fd, struct config *kept)
     config_show_uuid(kept, text, sizeof text);
     length = strlen(text);
     text[length++] = '\n';
-    return pwrite(fd, text, length, 0) != (ssize_t)length || fsync(fd) < 0 ? -errno : 0;
+    failed = file_write_at(fd, text, length, 0);
+    if (failed == 0 && fsync(fd) < 0)
+        failed = -errno;
+    /* A part of one would be refused from then on, where an empty file is begun anew. */
+    return failed < 0 && ftruncate(fd, 0) < 0 ? -errno : failed;
 }
 
 static int lock(const struct config *config, int fd, struct error *error)
@@ -109,6 +118,8 @@ static int open_locked(const struct config *config, int flags, struct error *err
 
 static int no_uuid(const struct config *config, int err, struct error *error)
 {
+    if (err == ENOSPC || err == EDQUOT)
+        return unusable(config, err, error);
     return error_set(error, err, "--state %s: its file uuid holds none that can be used: %s; remove that file",
                      config->state, strerror(err));
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "casement/bytes.h"
+#include "casement/log.h"
 #include "engine.h"
 #include "qcow2_queue.h"
 
@@ -188,6 +190,17 @@ static bool probe_allocate(const struct block *block, int mode)
     return most > 0;
 }
 
+/* Once for all disks: what keeps io_uring away is the process's. */
+static void say_threads(void)
+{
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+
+    if (!atomic_flag_test_and_set(&said))
+        log_info("disks: io_uring is refused by this host or container, so threads read and write them, which takes "
+                 "more of the processors; allow it by the seccomp profile deploy/seccomp.json (--security-opt "
+                 "seccomp=FILE) and by sysctl kernel.io_uring_disabled=0, or say --io-engine threads");
+}
+
 static int choose_engine(struct block *block, const struct block_options *options, struct error *error)
 {
     bool usable = options->engine != BLOCK_ENGINE_THREADS && block_uring_usable();
@@ -197,6 +210,8 @@ static int choose_engine(struct block *block, const struct block_options *option
                          "%s%s: io_uring is refused by this host or container; allow it in the seccomp profile, or use "
                          "engine=auto",
                          block_terms_of(options)->prefix, options->path);
+    if (options->engine == BLOCK_ENGINE_AUTO && !usable)
+        say_threads();
     block->engine = usable ? &block_engine_uring : &block_engine_threads;
     return 0;
 }

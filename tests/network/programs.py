@@ -44,6 +44,33 @@ except (TimeoutError, OSError) as error:
     print("silent", error)
 """
 
+# Tries TCP ports "FIRST-LAST" or "PORT", separated by commas, of an address: those that answer, and how many were silent.
+SCAN = """
+import select, socket, sys
+address, family = sys.argv[1], socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+ports = [port for item in sys.argv[2].split(",") for port in range(int(item.split("-")[0]), int(item.split("-")[-1]) + 1)]
+found, silent = [], 0
+for at in range(0, len(ports), 500):
+    poll, tried = select.poll(), {}
+    for port in ports[at:at + 500]:
+        s = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        if s.connect_ex((address, port)) == 0:
+            found.append(port)
+            s.close()
+            continue
+        tried[s.fileno()] = s, port
+        poll.register(s, select.POLLOUT)
+    while tried and (ready := poll.poll(20000)):
+        for fd, _ in ready:
+            s, port = tried.pop(fd)
+            if s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+                found.append(port)
+            poll.unregister(fd)
+            s.close()
+    silent += len(tried)
+print(*sorted(found), "silent", silent)
+"""
+
 # Sends so many bytes over TCP, gets them back and compares: two processes, "serve PORT" and "ask ADDRESS PORT BYTES".
 BULK = """
 import hashlib, socket, sys, threading

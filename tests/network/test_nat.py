@@ -3,7 +3,7 @@ import json
 import re
 
 import pytest
-from programs import ASK, BULK, DHCP6, ECHO, LOOK_UP, NAMES
+from programs import ASK, BULK, DHCP6, ECHO, LOOK_UP, NAMES, SCAN
 from world import MAC, kill, stop, until
 
 OWN = 8006  # the page's, which no test starts
@@ -60,6 +60,26 @@ def test_who_listens_in_the_box_keeps_the_port(world):
     for kind in ("tcp", "udp"):
         assert ask(world, "outside", kind, world.address, 2000).startswith("box")
         assert ask(world, "outside", kind, world.address, 2001).startswith("guest")
+
+
+def test_a_scan_finds_what_the_guest_has(world):
+    world.casement("--net", "nat", "--host-port", "2000-2009")
+    six(world)
+    ports = [1, 79, 2000, 2009, 2010, 53535, 65535, OWN]
+    world.serve("guest", ECHO, "guest", ",".join(map(str, ports)))
+    for address, tried in ((world.address, "1-65535"), (world.address6, "1-3000,7990-8020,53000-54000,65535")):
+        assert world.python("outside", SCAN, address, tried, seconds=900) == "1 79 2010 53535 65535 silent 0\n"
+
+
+def test_ports_that_are_kept_from_the_guest(world):
+    world.casement("--net", "nat", "--host-port", "2000", "--host-port", "3000-3002", "--host-port", "4000/udp")
+    six(world)
+    world.serve("guest", ECHO, "guest", "2000,2999,3000,3002,3003,4000")
+    for address in (world.address, world.address6):
+        answers = {(kind, port): ask(world, "outside", kind, address, port, seconds=3).split()[0]
+                   for kind, ports in (("tcp", (2000, 2999, 3000, 3002, 3003, 4000)), ("udp", (2000, 4000))) for port in ports}
+        kept = {("tcp", 2000), ("tcp", 3000), ("tcp", 3002), ("udp", 4000)}
+        assert answers == {each: "refused" if each in kept else "guest" for each in answers}
 
 
 def test_a_forward_leads_to_another_port(world):
@@ -225,6 +245,22 @@ def test_nothing_is_left_and_the_address_stays(world):
     stop(world.casement("--net", "nat"))
 
 
+def test_the_address_stays_when_networks_come(world):
+    """The guest's address, MAC and gateway; a network of others where it was is the one reason to move."""
+    world.run("box", "ip route add 172.30.0.0/24 via 10.9.0.1")
+    stop(world.casement("--net", "nat"))
+    world.run("box", "ip route del 172.30.0.0/24")
+    process = world.casement("--net", "nat")
+    lease = world.lease()
+    assert (lease["ip"], lease["router"]) == ("172.30.1.2", "172.30.1.1")
+    stop(process)
+    world.run("box", "ip route add 172.30.1.0/24 via 10.9.0.1")
+    process = world.casement("--net", "nat")
+    world.run("guest", "ip addr flush dev eth0; ip route flush all")
+    assert world.lease()["ip"] == "172.30.0.2"
+    stop(process)
+
+
 def test_a_way_out_by_router_advertisement_stays(world):
     world.run("box", "ip -6 route del default")
     world.run("box", "echo 1 >/proc/sys/net/ipv6/conf/eth0/accept_ra; ip -6 route add default via fd09::1 proto ra expires 1000")
@@ -283,21 +319,31 @@ REFUSALS = {
     "device": ("mount -t tmpfs none /dev/net", "", "--device /dev/net/tun"),
     "route": ("ip route del default; ip -6 route del default", "", "no default route"),
     "forwarding": ("mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys", "", "--sysctl net.ipv4.ip_forward=1"),
+    # Somebody else's table of the name that the trial has: the kernel refuses what a parser takes.
+    "rules": ("(echo 'add table inet casement-check { flags owner; }'; sleep 20) | nft -i >/dev/null & sleep 1; true", "",
+              "the kernel's packet filter refuses the rules: "),
 }
 
 
 @pytest.mark.parametrize("reason", REFUSALS)
 def test_what_is_missing_is_said_in_one_line(world, reason):
     before, wrapper, remedy = REFUSALS[reason]
-    text = world.refusal("--net", "nat", before=before, wrapper=wrapper)
+    text = world.refusal("--net", "nat", before=before, wrapper=wrapper, early=True)
     assert text.count("\n") == 1 and text.startswith("casement: --net nat: ") and remedy in text
+
+
+def test_the_port_for_names_is_in_use(world):
+    world.serve("box", ECHO, "box", "53")
+    text = world.refusal("--net", "nat", early=True)
+    assert text.count("\n") == 1 and "--net nat: the DNS relay for the guest cannot listen: Address already in use; stop" in text
 
 
 @pytest.mark.parametrize("options, words", [
     (["--forward", "127.0.0.1:80:80"], "leave it out"),
-    (["--forward", "8006:80"], "--web or --vnc has this port"),
+    (["--forward", "8006:80"], "--web, --vnc or --host-port has this port"),
+    (["--host-port", "80-90/udp", "--forward", "85:80/udp"], "--web, --vnc or --host-port has this port"),
     (["--net-interface", "nowhere0"], "--net-interface nowhere0: No such device"),
 ])
 def test_options_that_do_not_fit(world, options, words):
-    text = world.refusal("--net", "nat", *options)
+    text = world.refusal("--net", "nat", *options, early=True)
     assert text.count("\n") == 1 and words in text

@@ -47,6 +47,8 @@ class World:
         if six:
             self.run("outside", "ip addr add fd09::1/64 dev eth0 nodad")
             self.run("box", "ip addr add fd09::2/64 dev eth0 nodad; ip route add default via fd09::1")
+        self.state = folder / "state"
+        self.state.mkdir()
         self.resolv = folder / "resolv.conf"
         self.resolv.write_text(f"nameserver {self.gateway}\n")
 
@@ -85,17 +87,18 @@ class World:
         """A Python program that says "ready" when it can be spoken to."""
         return self.start(role, "exec " + shlex.join(["/usr/bin/python3", "-u", "-c", text, *map(str, words)]), "ready")
 
-    def script(self, options, before, wrapper):
+    def script(self, options, before, wrapper, guest=None):
         """guest.c, with our resolv.conf. before: a script that changes what it finds; wrapper: a command in front of it."""
-        line = shlex.join([str(PROGRAM), self.card, f"/run/netns/{self.names['guest']}", "--mac", MAC, *options])
+        line = shlex.join([str(PROGRAM), self.card, f"/run/netns/{guest or self.names['guest']}", "--mac", MAC, "--state", str(self.state),
+                           *options])
         return f"mount --bind {self.resolv} /etc/resolv.conf && {before} && exec {wrapper} {line}"
 
     def casement(self, *options, before="true", wrapper=""):
         return self.start("box", self.script(options, before, wrapper), "ready")
 
-    def refusal(self, *options, before="true", wrapper=""):
-        """What it says instead of starting."""
-        done = self.run("box", self.script(options, before, wrapper), check=False)
+    def refusal(self, *options, before="true", wrapper="", early=False):
+        """What it says instead of starting; early: before it looks for the guest, and so before it makes anything."""
+        done = self.run("box", self.script(options, before, wrapper, "nowhere" if early else None), check=False)
         assert done.returncode == 1, done
         return done.stderr
 

@@ -1,14 +1,18 @@
 /* The block layer on both engines: the same operations against a model in memory, bounds, locks, load. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "casement/block.h"
 #include "casement/bytes.h"
+#include "casement/log.h"
 #include "cmocka_all.h"
 #include "fake_block.h"
 
@@ -195,6 +199,59 @@ static void more_than_the_depth(void **state)
     }
 }
 
+/* As in a container whose seccomp profile lacks the call. */
+static bool refused;
+
+int io_uring_queue_init(unsigned entries, struct io_uring *ring, unsigned flags)
+{
+    static int (*theirs)(unsigned, struct io_uring *, unsigned);
+
+    if (!theirs)
+        *(void **)&theirs = dlsym(RTLD_NEXT, "io_uring_queue_init");
+    return refused ? -EPERM : theirs(entries, ring, flags);
+}
+
+static const char *engine_of(const char *path, enum block_engine engine)
+{
+    const struct block_options options = {.path = path, .engine = engine};
+    struct error error = {""};
+    struct block *block = NULL;
+    const char *name;
+
+    if (block_open(&options, &block, &error) < 0) {
+        assert_non_null(strstr(error.text, "io_uring is refused by this host or container"));
+        return NULL;
+    }
+    name = block_engine_name(block);
+    block_close(block);
+    return name;
+}
+
+/* Threads serve then, which is said once; who asked for threads need not be told. */
+static void the_engine_that_serves(void **state)
+{
+    int log = memfd_create("log", MFD_CLOEXEC);
+    char path[64], text[1024] = "", *first;
+
+    (void)state;
+    image_create(path, IMAGE);
+    log_set_output(log);
+    assert_string_equal(engine_of(path, BLOCK_ENGINE_THREADS), "threads");
+    refused = true;
+    assert_string_equal(engine_of(path, BLOCK_ENGINE_THREADS), "threads");
+    assert_null(engine_of(path, BLOCK_ENGINE_URING));
+    assert_int_equal(lseek(log, 0, SEEK_END), 0);
+    assert_string_equal(engine_of(path, BLOCK_ENGINE_AUTO), "threads");
+    assert_string_equal(engine_of(path, BLOCK_ENGINE_AUTO), "threads");
+    refused = false;
+    log_set_output(STDERR_FILENO);
+    assert_true(pread(log, text, sizeof text - 1, 0) > 0);
+    first = strstr(text, "disks: io_uring is refused");
+    assert_true(first && strstr(first, "deploy/seccomp.json") && strchr(first, '\n') == text + strlen(text) - 1);
+    close(log);
+    unlink(path);
+}
+
 static int opens(const char *path, bool read_only, struct error *error)
 {
     struct block_options options = {.path = path, .read_only = read_only};
@@ -273,6 +330,7 @@ int main(void)
         cmocka_unit_test(operations_agree_with_a_model_uring),
         cmocka_unit_test(ranges_are_checked_at_both_ends),
         cmocka_unit_test(more_than_the_depth),
+        cmocka_unit_test(the_engine_that_serves),
         cmocka_unit_test(an_image_belongs_to_one_machine),
         cmocka_unit_test(bad_images_are_refused_with_a_remedy),
         cmocka_unit_test(discard_frees_space),

@@ -1,5 +1,6 @@
 /* The parts of a PC on fixed ports, as firmware and systems drive them. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -317,6 +318,50 @@ static void the_clock_is_set_and_goes_on(void **state)
     fake_destroy(fake);
 }
 
+static uint64_t minutes_of_day(struct fake *fake)
+{
+    uint64_t hour, minute;
+
+    /* Read between two minutes they would be an hour apart. */
+    do {
+        hour = cmos(fake, 0x04);
+        minute = cmos(fake, 0x02);
+    } while (hour != cmos(fake, 0x04) || minute != cmos(fake, 0x02));
+    return (hour >> 4) * 600 + (hour & 15) * 60 + (minute >> 4) * 10 + (minute & 15);
+}
+
+/* Minutes that the clock is before the universal time in that zone, modulo a day. */
+static uint64_t minutes_ahead(bool local_time, const char *zone)
+{
+    const struct rtc_options options = {.local_time = local_time};
+    struct fake *fake = fake_create(0);
+    uint64_t shown, ahead;
+    time_t now;
+
+    assert_int_equal(setenv("TZ", zone, 1), 0);
+    tzset();
+    assert_int_equal(rtc_create(&fake->board, &options, NULL), 0);
+    do {
+        now = time(NULL);
+        shown = minutes_of_day(fake);
+        ahead = (shown + 1440 - (uint64_t)(now / 60 % 1440)) % 1440;
+    } while (now / 60 != time(NULL) / 60);
+    fake_destroy(fake);
+    return ahead;
+}
+
+/* TZ of the container: what Windows reads on a clock with local time. */
+static void the_clock_follows_the_zone(void **state)
+{
+    (void)state;
+    assert_int_equal(minutes_ahead(true, "UTC0"), 0);
+    assert_int_equal(minutes_ahead(true, "EAST-5:30"), 330);
+    assert_int_equal(minutes_ahead(true, "WEST8"), 960);
+    assert_int_equal(minutes_ahead(false, "EAST-5:30"), 0);
+    unsetenv("TZ");
+    tzset();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +375,7 @@ int main(void)
         cmocka_unit_test(the_empty_transmitter_is_told_once),
         cmocka_unit_test(input_waits_for_the_guest),
         cmocka_unit_test(the_clock_is_set_and_goes_on),
+        cmocka_unit_test(the_clock_follows_the_zone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

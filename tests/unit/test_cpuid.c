@@ -1,5 +1,10 @@
 /* CPUID tables: ids from one source, the Hyper-V set as the host has it and nothing that is to be avoided. */
+#include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "../../vmm/x86/x86.h"
 #include "casement/bytes.h"
@@ -116,6 +121,87 @@ static void ids_come_from_one_source(void **state)
     }
 }
 
+/* A KVM that has all that is asked about, behind a descriptor that nobody else has. */
+#define KVM_FD 12345
+
+static int answer(struct kvm_cpuid2 *to, const struct kvm_cpuid_entry2 *entries, uint32_t count)
+{
+    assert_true(to->nent >= count);
+    memcpy(to->entries, entries, count * sizeof *entries);
+    to->nent = count;
+    return 0;
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+    static const struct kvm_cpuid_entry2 supported[] = {
+        {.function = 1, .ecx = UINT32_MAX, .edx = UINT32_MAX},
+        {.function = 0x40000000, .eax = 0x40000001, .ebx = 0x4B4D564B, .ecx = 0x564B4D56, .edx = 0x4D},
+        {.function = 0x40000001, .eax = UINT32_MAX},
+        {.function = 0x80000001, .ecx = UINT32_MAX, .edx = UINT32_MAX},
+        {.function = 0x80000008, .eax = 0x3028},
+        {.function = 0x8000000A, .edx = UINT32_MAX},
+    };
+    static const struct kvm_cpuid_entry2 hyperv[] = {
+        {.function = 0x40000003, .eax = UINT32_MAX, .ebx = UINT32_MAX, .edx = UINT32_MAX},
+        {.function = 0x40000004, .eax = UINT32_MAX},
+        {.function = 0x4000000A, .eax = UINT32_MAX},
+    };
+    va_list arguments;
+    void *argument;
+
+    va_start(arguments, request);
+    argument = va_arg(arguments, void *);
+    va_end(arguments);
+    if (fd == KVM_FD && request == KVM_GET_SUPPORTED_CPUID)
+        return answer(argument, supported, ARRAY_SIZE(supported));
+    if (fd == KVM_FD && request == KVM_GET_SUPPORTED_HV_CPUID)
+        return answer(argument, hyperv, ARRAY_SIZE(hyperv));
+    return (int)syscall(SYS_ioctl, fd, request, argument);
+}
+
+static struct kvm_cpuid2 *made_for(bool nested, bool with_hyperv)
+{
+    struct kvm_vm vm = {.options = {.cpus = 2, .nested = nested, .hyperv = with_hyperv}, .kvm_fd = KVM_FD};
+    struct kvm_cpuid2 *cpuid = NULL;
+    struct error error;
+
+    assert_int_equal(cpuid_create(&vm, &cpuid, &error), 0);
+    assert_int_equal(vm.physical_bits, 0x28);
+    return cpuid;
+}
+
+/* Whether a guest may run guests itself is --nested alone: VMX, SVM, and what SVM can do. */
+static void virtualisation_is_shown_when_it_is_wanted(void **state)
+{
+    (void)state;
+    for (unsigned nested = 0; nested < 2; nested++) {
+        struct kvm_cpuid2 *cpuid = made_for(nested, true);
+
+        assert_int_equal(cpuid_find(cpuid, 1, 0)->ecx & BIT(5), nested ? BIT(5) : 0);
+        assert_int_equal(cpuid_find(cpuid, 0x80000001, 0)->ecx & BIT(2), nested ? BIT(2) : 0);
+        assert_int_equal(cpuid_find(cpuid, 0x8000000A, 0) != NULL, nested);
+        free(cpuid);
+    }
+}
+
+/* Without --hyperv KVM is what is found where hypervisors are looked for, and nothing of Hyper-V anywhere. */
+static void hyperv_is_shown_when_it_is_wanted(void **state)
+{
+    struct kvm_cpuid2 *with = made_for(false, true), *without = made_for(false, false);
+
+    (void)state;
+    assert_memory_equal(&cpuid_find(with, 0x40000000, 0)->ebx, "Micr", 4);
+    assert_memory_equal(&cpuid_find(with, 0x40000100, 0)->ebx, "KVMK", 4);
+    assert_non_null(cpuid_find(with, 0x40000003, 0));
+    assert_memory_equal(&cpuid_find(without, 0x40000000, 0)->ebx, "KVMK", 4);
+    assert_int_equal(cpuid_find(without, 0x40000000, 0)->eax, 0x40000001);
+    for (uint32_t n = 0; n < without->nent; n++)
+        assert_true(without->entries[n].function < 0x40000002 || without->entries[n].function >= 0x80000000);
+    free(with);
+    free(without);
+}
+
 /* lessons 3.5, row 24: what systems read without asking has an answer; the rest is #GP. */
 static void unknown_msrs_are_handled_on_purpose(void **state)
 {
@@ -140,6 +226,8 @@ int main(void)
         cmocka_unit_test(hyperv_needs_its_two_mandatory_privileges),
         cmocka_unit_test(timers_go_with_the_interrupt_controller),
         cmocka_unit_test(ids_come_from_one_source),
+        cmocka_unit_test(virtualisation_is_shown_when_it_is_wanted),
+        cmocka_unit_test(hyperv_is_shown_when_it_is_wanted),
         cmocka_unit_test(unknown_msrs_are_handled_on_purpose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

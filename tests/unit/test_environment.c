@@ -9,130 +9,7 @@
 
 #include "casement/bytes.h"
 #include "cmocka_all.h"
-#include "fake_folder.h"
-
-#include "../../vmm/container/environment_private.h"
-
-#define DEVICE_MODE 0111
-
-static struct container_settings settings;
-static struct error error;
-static const char without_rights[] = "--net nat: a right is missing";
-static const char *no_nat = without_rights;
-static char given[65536]; /* the options, "name=value VARIABLE" in a line each, without the folder of the test */
-
-/* A file of this mode is a block device to the code under test: real ones need a privilege. */
-int stat64(const char *path, struct stat64 *info)
-{
-    int result = fstatat64(AT_FDCWD, path, info, 0);
-
-    if (result == 0 && S_ISREG(info->st_mode) && (info->st_mode & 0777) == DEVICE_MODE)
-        info->st_mode = S_IFBLK | DEVICE_MODE;
-    return result;
-}
-
-/* A file with its folders; a name that ends in a slash is a folder, and one that begins with * a device. */
-static void make(const char *name)
-{
-    bool device = *name == '*', folder = name[strlen(name) - 1] == '/';
-    char path[512];
-
-    snprintf(path, sizeof path, "%s", fake_below(device ? name + 1 : name));
-    for (char *slash = strchr(path + strlen(fake_folder) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        mkdir(path, 0700);
-        *slash = '/';
-    }
-    if (!folder)
-        fake_text(path, "x");
-    if (device)
-        assert_int_equal(chmod(path, DEVICE_MODE), 0);
-}
-
-static void make_text(const char *name, const char *text)
-{
-    make(name);
-    fake_text(fake_below(name), text);
-}
-
-/* In a container with 8 processors, the time of 4, and 8 GiB of memory. */
-static void make_machine(void)
-{
-    make("storage/");
-    make_text("proc/self/status", "Cpus_allowed_list:\t0-7\n");
-    make_text("proc/self/cgroup", "0::/\n");
-    make_text("sys/fs/cgroup/cpu.max", "400000 100000\n");
-    make_text("sys/fs/cgroup/memory.max", "8589934592\n");
-    make_text("proc/meminfo", "MemAvailable: 33554432 kB\n");
-}
-
-static void write_given(void)
-{
-    size_t used = 0;
-
-    given[0] = 0;
-    for (size_t n = 0; n < settings.option_count; n++) {
-        const struct option_value *option = &settings.options[n];
-        const char *value = option->value;
-
-        if (!strncmp(value, fake_folder, strlen(fake_folder)))
-            value += strlen(fake_folder);
-        used += (size_t)snprintf(given + used, sizeof given - used, "%s=%s %s\n", option->name, value,
-                                 option->variable ? option->variable : "-");
-        assert_true(used < sizeof given);
-    }
-}
-
-/* "A=1;B=2"; NULL: none. */
-static int read_variables(const char *list)
-{
-    const struct container_place place = {fake_folder, (char *[64]){NULL}, no_nat};
-    char *copy = strdup(list ? list : ""), *rest = copy, *item;
-    int result;
-
-    for (size_t n = 0; (item = strsep(&rest, ";")); n++)
-        ((char **)place.variables)[n] = item;
-    container_settings_free(&settings);
-    result = container_settings_read(&place, &settings, &error);
-    write_given();
-    free(copy);
-    return result;
-}
-
-static int remove_all(void **state)
-{
-    container_settings_free(&settings);
-    return fake_folder_remove(state);
-}
-#define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, fake_folder_make, remove_all)
-
-static bool gives(const char *line)
-{
-    const size_t length = strlen(line);
-
-    for (const char *at = strstr(given, line); at; at = strstr(at + 1, line))
-        if ((at == given || at[-1] == '\n') && at[length] == '\n')
-            return true;
-    return false;
-}
-
-/* Beside the one that says what kind of network there is. */
-static size_t warnings(void)
-{
-    size_t count = 0;
-
-    for (size_t n = 0; n < settings.warning_count; n++)
-        count += strncmp(settings.warnings[n], "NETWORK: in user mode", strlen("NETWORK: in user mode")) != 0;
-    return count;
-}
-
-static bool warns(const char *text)
-{
-    for (size_t n = 0; n < settings.warning_count; n++)
-        if (strstr(settings.warnings[n], text))
-            return true;
-    return false;
-}
+#include "fake_environment.h"
 
 /* What a list of variables comes to: an option, what is said about it, or both; a `says` that begins with ! is refused.
  * Neither: nothing but what comes without variables. */
@@ -211,10 +88,15 @@ static const struct {
     {"DISK_FMT", "", "disk-format=qcow2 -", NULL, "storage/data.qcow2"},
     {"DISK_FMT", "DISK_FMT=vmdk", NULL, "!DISK_FMT vmdk: not one of its values; give raw or qcow2", NULL},
     {"DISK_TYPE", "DISK_TYPE=nvme", NULL, NULL, NULL},
-    {"DISK_TYPE", "DISK_TYPE=scsi", "profile=virtio DISK_TYPE", NULL, "drivers/x.inf"},
+    {"DISK_TYPE", "DISK_TYPE=scsi", "profile=scsi DISK_TYPE", NULL, "drivers/x.inf"},
+    {"DISK_TYPE", "DISK_TYPE=virtio-scsi;DEVICE2=/dev/b", "disk=/dev/b,bus=scsi DEVICE2", NULL, "drivers/x *dev/b"},
+    {"DISK_TYPE", "DISK_TYPE=scsi;DEVICE2=/dev/b", "disk=/dev/b,bus=nvme DEVICE2", "so the disk is NVMe", "*dev/b"},
+    {"DISK_TYPE", "DISK_TYPE=BLK", "profile=virtio DISK_TYPE", NULL, "drivers.iso"},
     {"DISK_TYPE", "DISK_TYPE=blk", NULL, "DISK_TYPE blk: Windows has no driver", NULL},
-    {"DISK_TYPE", "DISK_TYPE=sata;DEVICE2=/dev/b", "disk=/dev/b,bus=ahci DEVICE2", "further disks are on AHCI",
-     "*dev/b"},
+    {"DISK_TYPE", "DISK_TYPE=sata;DEVICE2=/dev/b", "disk=/dev/b,bus=ahci DEVICE2", NULL, "*dev/b"},
+    {"DISK_TYPE", "DISK_TYPE=ide", "profile=ahci DISK_TYPE", NULL, NULL},
+    {"DISK_TYPE", "DISK_TYPE=usb", NULL, "DISK_TYPE usb: the system disk is NVMe", NULL},
+    {"DISK_TYPE", "DISK_TYPE=scsi", "profile=scsi DISK_TYPE", NULL, "storage/data.img"},
     {"DISK_TYPE", "DISK_TYPE=floppy", NULL, "!DISK_TYPE floppy", NULL},
     {"DISK_IO", "DISK_IO=native", "io-engine=auto DISK_IO", NULL, NULL},
     {"DISK_IO", "DISK_IO=io_uring", "io-engine=io_uring DISK_IO", NULL, NULL},
@@ -224,16 +106,17 @@ static const struct {
     {"/storage", "", "state=/storage -", NULL, NULL},
     {"DISK2_SIZE", "DISK2_SIZE=32G", NULL, "DISK2_SIZE 32G: there is no folder", NULL},
     {"DISK2_SIZE", "DISK2_SIZE=32G", "disk=/storage2/data2.img,bus=nvme DISK2_SIZE", NULL, "storage2/"},
-    {"DISK2_SIZE", "", "disk=/storage2/data2.qcow2,bus=nvme DISK2_SIZE", NULL, "storage2/data2.qcow2"},
+    {"DISK2_SIZE", "", "disk=/storage2/data2.qcow2,bus=nvme,format=qcow2 DISK2_SIZE", NULL, "storage2/data2.qcow2"},
     {"DISK2_SIZE", "DISK2_SIZE=x", NULL, "!DISK2_SIZE x", "storage2/"},
     {"DISK3_SIZE", "DISK3_SIZE=1G", "disk=/storage3/data3.img,bus=nvme DISK3_SIZE", NULL, "storage3/"},
     {"DISK4_SIZE", "DISK4_SIZE=1G", "disk=/storage4/data4.img,bus=nvme DISK4_SIZE", NULL, "storage4/"},
     {"DISK5_SIZE", "DISK5_SIZE=1G", "disk=/storage5/data5.img,bus=nvme DISK5_SIZE", NULL, "storage5/"},
     {"DISK6_SIZE", "DISK6_SIZE=1G", "disk=/storage6/data6.img,bus=nvme DISK6_SIZE", NULL, "storage6/"},
-    {"/storage2", "DISK_FMT=qcow2", "disk=/storage2/data2.qcow2,bus=nvme DISK2_SIZE", NULL, "storage2/"},
+    {"/storage2", "DISK_FMT=qcow2", "disk=/storage2/data2.qcow2,bus=nvme,format=qcow2 DISK2_SIZE", NULL, "storage2/"},
     {"DEVICE", "DEVICE=/dev/b", NULL, "!DEVICE /dev/b: no block device", "dev/b"},
     {"DEVICE", "DEVICE=/dev/b", NULL, "!the system disk is an image", "*dev/b"},
-    {"DEVICE", "", NULL, "!the system disk is an image", "*disk1"},
+    {"DEVICE", "", NULL, "!the system disk is an image in the storage folder", "*disk1"},
+    {"DEVICE", "", NULL, "!copy it there with `casement image convert ", "*dev/disk1"},
     {"DEVICE", "", NULL, "!the system disk is an image", "*disk"},
     {"DEVICE2", "DEVICE2=/dev/b", "disk=/dev/b,bus=nvme DEVICE2", NULL, "*dev/b"},
     {"DEVICE2", "DEVICE2=/dev/b,c", "disk=/dev/b,,c,bus=nvme DEVICE2", NULL, "*dev/b,c"},
@@ -244,6 +127,14 @@ static const struct {
     {"DEVICE6", "", "disk=/dev/disk6,bus=nvme DEVICE6", NULL, "*dev/disk6"},
     {"/disk2", "", "disk=/disk2,bus=nvme DEVICE2", NULL, "*disk2"},
     {"/disk2", "", NULL, NULL, "disk2"},
+    {"/disk2.img", "", "disk=/disk2.img,bus=nvme -", NULL, "disk2.img storage2/"},
+    {"/disk2.img", "DISK_TYPE=sata", "disk=/disk6.qcow2,bus=ahci,format=qcow2 -", NULL, "disk6.qcow2"},
+    {"/disk2.img", "", "disk=/disk2,bus=nvme DEVICE2", NULL, "*disk2 disk2.img"},
+    {"/disk2.img", "", NULL, "!/disk2.img: is a folder", "disk2.img/"},
+    {"/disk1.img", "", NULL, "!/disk1.img: the system disk is in the storage folder; bind the file at", "disk1.img"},
+    {"/disk1.img", "", NULL, "!/storage/data.qcow2 instead", "disk.qcow2"},
+    {"/disk1.img", "", NULL, "!/disk.img: is a folder", "disk.img/"},
+    {"/start.iso", "", NULL, "/start.iso: it is not started; `casement run --cdrom", "start.iso"},
 
     {"NETWORK", "NETWORK=N", "net=none NETWORK", NULL, NULL},
     {"NETWORK", "NETWORK=nat", "forward=0.0.0.0:3389:3389 -",
@@ -260,8 +151,8 @@ static const struct {
     {"MAC", "MAC=02-11-22-33-44-55", "mac=02:11:22:33:44:55 MAC", NULL, NULL},
     {"ADAPTER", "ADAPTER=virtio-net-pci", "drivers=/storage/drivers -",
      "ADAPTER virtio-net-pci: the card goes with the disks, so it is an Intel", "storage/drivers/x"},
-    {"ADAPTER", "ADAPTER=virtio-net-pci;DISK_TYPE=scsi", "profile=virtio DISK_TYPE", NULL, "storage/drivers/x"},
-    {"ADAPTER", "ADAPTER=e1000e;DISK_TYPE=scsi", "profile=virtio DISK_TYPE",
+    {"ADAPTER", "ADAPTER=virtio-net-pci;DISK_TYPE=scsi", "profile=scsi DISK_TYPE", NULL, "storage/drivers/x"},
+    {"ADAPTER", "ADAPTER=e1000e;DISK_TYPE=blk", "profile=virtio DISK_TYPE",
      "ADAPTER e1000e: the card goes with the disks, so it is virtio", "storage/drivers/x"},
     {"ADAPTER", "ADAPTER=rtl8139", NULL, "ADAPTER rtl8139: there is no such card", NULL},
     {"ADAPTER", "ADAPTER=e1000e", NULL, NULL, NULL},
@@ -310,6 +201,7 @@ static const struct {
     {"PASS_FILE", "PASS_FILE=/s", "web-password-file=/s PASS_FILE", NULL, NULL},
     {"PASS_FILE", "PASS_FILE=/s;PASS=long enough", NULL, "!PASS_FILE: PASS is given as well", NULL},
 
+    {"ARGUMENTS", "ARGUMENTS=-device usb-host", NULL, "!`casement config --reference` lists; USB devices", NULL},
     {"UUID", "UUID=x", "uuid=x UUID", NULL, NULL},
     {"TZ", "TZ=Europe/Paris", NULL, NULL, NULL},
     {"BIOS", "BIOS=/fw.fd", "firmware=/fw.fd BIOS", NULL, NULL},
@@ -329,6 +221,7 @@ static const struct {
     {"/shared", "", "share=/data -", NULL, "data/"},
     {"/shared", "NETWORK=N;SAMBA=Y", "net=none NETWORK", NULL, "shared/"},
     {"/shared2", "", "share=/shared -", "/shared2: one folder is shared", "shared/ shared2/"},
+    {"/shared2", "", NULL, "/data3: one folder is shared with Windows", "data3/"},
     {"SAMBA", "SAMBA=N", NULL, NULL, "shared/"},
     {"SAMBA", "SAMBA=x", NULL, "!SAMBA x: not one of its values", "shared/"},
     {"SAMBA_READONLY", "SAMBA_READONLY=Y", "share-readonly=on SAMBA_READONLY", NULL, "shared/"},
@@ -344,32 +237,32 @@ static void check_case(size_t n)
     snprintf(files, sizeof files, "%s", cases[n].files ? cases[n].files : "");
     while ((file = strsep(&rest, " ")))
         if (*file)
-            make(file);
-    result = read_variables(cases[n].variables);
+            fake_make(file);
+    result = fake_variables(cases[n].variables);
     if (cases[n].says && *cases[n].says == '!') {
-        if (result >= 0 || !strstr(error.text, cases[n].says + 1) || strchr(error.text, '\n'))
-            fail_msg("%s: %d \"%s\", not \"%s\"", cases[n].variables, result, error.text, cases[n].says);
+        if (result >= 0 || !strstr(fake_error.text, cases[n].says + 1) || strchr(fake_error.text, '\n'))
+            fail_msg("%s: %d \"%s\", not \"%s\"", cases[n].variables, result, fake_error.text, cases[n].says);
         return;
     }
     if (result < 0)
-        fail_msg("%s: %s", cases[n].variables, error.text);
-    if (cases[n].gives && !gives(cases[n].gives))
-        fail_msg("%s: no \"%s\" in\n%s", cases[n].variables, cases[n].gives, given);
-    if (cases[n].says && !warns(cases[n].says))
+        fail_msg("%s: %s", cases[n].variables, fake_error.text);
+    if (cases[n].gives && !fake_gives(cases[n].gives))
+        fail_msg("%s: no \"%s\" in\n%s", cases[n].variables, cases[n].gives, fake_given);
+    if (cases[n].says && !fake_warns(cases[n].says))
         fail_msg("%s: no warning \"%s\"", cases[n].variables, cases[n].says);
-    if (!cases[n].says && warnings())
-        fail_msg("%s: %s", cases[n].variables, settings.warnings[settings.warning_count - 1]);
+    if (!cases[n].says && fake_warnings())
+        fail_msg("%s: %s", cases[n].variables, fake_settings.warnings[fake_settings.warning_count - 1]);
     /* Folder, page, and Remote Desktop by TCP and UDP. */
-    if (!cases[n].gives && settings.option_count != 4)
-        fail_msg("%s: gives\n%s", cases[n].variables, given);
+    if (!cases[n].gives && fake_settings.option_count != 4)
+        fail_msg("%s: gives\n%s", cases[n].variables, fake_given);
 }
 
 static void every_case_comes_to_what_it_should(void **state)
 {
     for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
-        make_machine();
+        fake_container();
         check_case(n);
-        assert_int_equal(remove_all(state), 0);
+        assert_int_equal(fake_environment_remove(state), 0);
         assert_int_equal(fake_folder_make(state), 0);
     }
 }
@@ -390,25 +283,25 @@ static void check_nothing(const struct variable *variable)
     snprintf(text, sizeof text, "%s=something", variable->name);
     snprintf(beginning, sizeof beginning, "%s something: %s", variable->name, variable->here);
     if (variable->kind == VARIABLE_REFUSED) {
-        assert_int_equal(read_variables(text), -EINVAL);
-        assert_non_null(strstr(error.text, beginning));
+        assert_int_equal(fake_variables(text), -EINVAL);
+        assert_non_null(strstr(fake_error.text, beginning));
     } else {
-        assert_int_equal(read_variables(text), 0);
-        assert_int_equal(settings.option_count, 4);
-        assert_int_equal(warnings(), 1);
-        assert_true(warns(beginning));
+        assert_int_equal(fake_variables(text), 0);
+        assert_int_equal(fake_settings.option_count, 4);
+        assert_int_equal(fake_warnings(), 1);
+        assert_true(fake_warns(beginning));
     }
     for (const char *word = variable->words; word; word = strchr(word, '|') ? strchr(word, '|') + 1 : NULL) {
         snprintf(text, sizeof text, "%s=%.*s", variable->name, (int)strcspn(word, "|"), word);
-        assert_int_equal(read_variables(text), 0);
-        assert_int_equal(warnings(), 0);
+        assert_int_equal(fake_variables(text), 0);
+        assert_int_equal(fake_warnings(), 0);
     }
 }
 
 static void every_variable_has_a_case_or_a_reason(void **state)
 {
     (void)state;
-    make_machine();
+    fake_container();
     for (size_t n = 0; n < container_variable_count; n++) {
         const struct variable *variable = &container_variables[n];
 
@@ -432,10 +325,10 @@ static void every_option_is_one(void **state)
         if (!variable->option)
             continue;
         options_parse_with(&config, OPTIONS_WINDOWS, &(struct option_value){variable->option, "", variable->name}, 1, 0,
-                           NULL, &error);
+                           NULL, &fake_error);
         config_free(&config);
-        if (strstr(error.text, "does not have"))
-            fail_msg("%s", error.text);
+        if (strstr(fake_error.text, "does not have"))
+            fail_msg("%s", fake_error.text);
     }
 }
 
@@ -444,10 +337,11 @@ static void errors_of_options_name_the_variable(void **state)
     struct config config;
 
     (void)state;
-    make_machine();
-    assert_int_equal(read_variables("TIMEOUT=soon"), 0);
-    fake_refused(&error,
-                 options_parse_with(&config, OPTIONS_WINDOWS, settings.options, settings.option_count, 0, NULL, &error),
+    fake_container();
+    assert_int_equal(fake_variables("TIMEOUT=soon"), 0);
+    fake_refused(&fake_error,
+                 options_parse_with(&config, OPTIONS_WINDOWS, fake_settings.options, fake_settings.option_count, 0,
+                                    NULL, &fake_error),
                  EINVAL, "TIMEOUT soon: not a whole number", "0 to 86400");
     config_free(&config);
 }
@@ -460,181 +354,18 @@ static void yes_and_no_have_many_words(void **state)
     char text[64];
 
     (void)state;
-    make_machine();
+    fake_container();
     for (size_t n = 0; n < ARRAY_SIZE(yes); n++) {
         snprintf(text, sizeof text, "VMX=%s", yes[n]);
-        assert_int_equal(read_variables(text), 0);
-        assert_true(gives("nested=on VMX"));
+        assert_int_equal(fake_variables(text), 0);
+        assert_true(fake_gives("nested=on VMX"));
         snprintf(text, sizeof text, "VMX=%s", no[n]);
-        assert_int_equal(read_variables(text), 0);
-        assert_true(gives("nested=off VMX"));
+        assert_int_equal(fake_variables(text), 0);
+        assert_true(fake_gives("nested=off VMX"));
         /* The same words say that a thing without meaning is not wanted. */
         snprintf(text, sizeof text, "TPM=%s", no[n]);
-        assert_int_equal(read_variables(text), 0);
+        assert_int_equal(fake_variables(text), 0);
     }
-}
-
-static void a_password_is_in_a_file_of_its_own(void **state)
-{
-    struct stat info;
-    char text[64] = "";
-
-    (void)state;
-    make_machine();
-    assert_int_equal(read_variables("DISPLAY=vnc;PASS=long enough;PASSWORD=other"), 0);
-    assert_true(settings.password >= 0);
-    snprintf(text, sizeof text, "web-password-file=/proc/self/fd/%d PASS", settings.password);
-    assert_true(gives(text));
-    snprintf(text, sizeof text, "vnc-password-file=/proc/self/fd/%d PASS", settings.password);
-    assert_true(gives(text));
-    assert_int_equal(fstat(settings.password, &info), 0);
-    assert_int_equal(info.st_mode & 0777, 0400);
-    memset(text, 0, sizeof text);
-    assert_int_equal(pread(settings.password, text, sizeof text - 1, 0), 11);
-    assert_string_equal(text, "long enough");
-    /* A short one never opens the page; VNC takes any. */
-    assert_int_equal(read_variables("VNC_PORT=5900;PASS=short"), 0);
-    assert_true(gives("vnc=0.0.0.0:5900 VNC_PORT"));
-    assert_true(warns("PASS: the password has less than 8"));
-    assert_null(strstr(given, "access="));
-    for (size_t n = 0; n < settings.warning_count; n++)
-        assert_null(strstr(settings.warnings[n], "short,"));
-}
-
-static void a_domain_has_one_password(void **state)
-{
-    (void)state;
-    make_machine();
-    assert_int_equal(read_variables("DOMAIN=a;USERNAME=u;PASSWORD=y;DOMAIN_PASSWORD_FILE=/x"), 0);
-    assert_true(gives("domain-user=u USERNAME") && gives("domain-password-file=/x DOMAIN_PASSWORD_FILE"));
-    assert_null(strstr(given, "domain-password=y"));
-}
-
-/* Nothing leads into a machine without network, nor has its card an address. */
-static void without_network_there_are_no_ports(void **state)
-{
-    (void)state;
-    make_machine();
-    assert_int_equal(read_variables("NETWORK=none;USER_PORTS=22;MAC=02:00:00:00:00:01"), 0);
-    assert_null(strstr(given, "forward="));
-    assert_null(strstr(given, "mac="));
-}
-
-static void a_share_of_the_space_is_for_a_new_disk(void **state)
-{
-    unsigned long half, all;
-    const char *at;
-
-    (void)state;
-    make_machine();
-    assert_int_equal(read_variables("DISK_SIZE=half"), 0);
-    at = strstr(given, "disk-size=");
-    assert_non_null(at);
-    half = strtoul(at + 10, NULL, 10);
-    assert_int_equal(read_variables("DISK_SIZE=max"), 0);
-    at = strstr(given, "disk-size=");
-    assert_non_null(at);
-    all = strtoul(at + 10, NULL, 10);
-    assert_true(half > 1024 && all > half);
-    /* All but 1 GiB, while others may write, too. */
-    assert_true(labs((long)(2 * half) - (long)(all + 1024)) < 2048);
-}
-
-/* With the rights for it all ports lead into Windows, and none is named. */
-static void all_ports_where_that_can_be_had(void **state)
-{
-    (void)state;
-    make_machine();
-    no_nat = NULL;
-    assert_int_equal(read_variables("USER_PORTS=22;DEV=eth1"), 0);
-    assert_true(gives("net=nat -") && gives("net-interface=eth1 DEV") && !strstr(given, "forward="));
-    assert_int_equal(settings.warning_count, 0);
-    assert_int_equal(read_variables("NETWORK=nat"), 0);
-    assert_true(gives("net=nat NETWORK"));
-    assert_int_equal(read_variables("NETWORK=user"), 0);
-    assert_true(gives("forward=0.0.0.0:3389:3389 -") && !strstr(given, "net="));
-    assert_int_equal(read_variables("DHCP=Y"), 0);
-    assert_true(gives("net=bridge DHCP") && !strstr(given, "net=nat"));
-    no_nat = without_rights;
-}
-
-static int take_over(const char *variables, const char *note, const char *text)
-{
-    make_machine();
-    make("storage/data.img");
-    make("storage/windows.boot");
-    make_text("storage/windows.mac", "02:11:22:33:44:55\n");
-    make("storage/windows.vars");
-    if (note)
-        make_text(note, text);
-    return read_variables(variables);
-}
-
-/* What dockurr/windows has installed starts by what lies there; afterwards the journey knows. */
-static void a_windows_of_the_other_container_is_taken_over(void **state)
-{
-    (void)state;
-    take_over(NULL, NULL, NULL);
-    assert_true(gives("profile=scsi -") && gives("mac=02:11:22:33:44:55 -"));
-    assert_true(gives("vars-template=/storage/windows.vars -"));
-    assert_true(warns("is taken over; its disk and files stay as they are"));
-    take_over("DISK_TYPE=blk;ADAPTER=virtio-net-pci;MAC=02:11:22:33:44:66", NULL, NULL);
-    assert_true(gives("profile=virtio -") && gives("mac=02:11:22:33:44:66 MAC"));
-    assert_int_equal(warnings(), 1);
-    take_over(NULL, "storage/windows.type", "sata\n");
-    assert_true(gives("profile=ahci -"));
-    take_over(NULL, "storage/journey.json", "{}");
-    assert_false(gives("profile=ahci -"));
-    assert_true(gives("mac=02:11:22:33:44:55 -"));
-    assert_int_equal(warnings(), 0);
-}
-
-static void a_windows_that_cannot_start_here_is_refused(void **state)
-{
-    static const struct {
-        const char *note, *text, *says;
-    } kinds[] = {{"storage/windows.mode", "windows_legacy\n", "installed for a BIOS"},
-                 {"storage/windows.mode", "windows_secure", "Secure Boot and a TPM"},
-                 {"storage/windows.mode", "windows_plain", NULL},
-                 {"storage/windows.type", "usb", "whose disk is on usb"}};
-
-    (void)state;
-    for (size_t n = 0; n < ARRAY_SIZE(kinds); n++) {
-        int result = take_over(NULL, kinds[n].note, kinds[n].text);
-
-        if (kinds[n].says)
-            fake_refused(&error, result, EINVAL, "STORAGE ", kinds[n].says);
-        else
-            assert_true(result == 0 && warns("is taken over"));
-    }
-    unlink(fake_below("storage/windows.type"));
-    unlink(fake_below("storage/windows.boot"));
-    make("storage/windows.base");
-    fake_refused(&error, read_variables(NULL), EINVAL, "STORAGE ", "not finished");
-}
-
-static void further_disks_are_made(void **state)
-{
-    struct stat info;
-
-    (void)state;
-    make_machine();
-    make("storage2/");
-    make("storage3/data3.img");
-    make("storage4/");
-    assert_int_equal(read_variables("DISK2_SIZE=3M;DISK3_SIZE=5M;DISK_SIZE=7M"), 0);
-    assert_int_equal(settings.disk_count, 2);
-    assert_false(fake_is_there(fake_below("storage2/data2.img")));
-    assert_int_equal(container_settings_make_disks(&settings, &error), 0);
-    assert_int_equal(lstat(fake_below("storage2/data2.img"), &info), 0);
-    assert_true(info.st_size == 3 * MiB);
-    assert_true(fake_has_text(fake_below("storage3/data3.img"), "x"));
-    assert_int_equal(lstat(fake_below("storage4/data4.img"), &info), 0);
-    assert_true(info.st_size == 7 * MiB);
-    /* Never over one that is there. */
-    fake_refused(&error, container_settings_make_disks(&settings, &error), EEXIST, "DISK2_SIZE: ", "data2.img");
-    assert_int_equal(read_variables("DISK2_SIZE=9M"), 0);
-    assert_int_equal(settings.disk_count, 0);
 }
 
 /* docs/container.md is what `make docs` writes. The test runs in the tree's root. */
@@ -667,17 +398,8 @@ int main(void)
         IN_PLACE(every_option_is_one),
         IN_PLACE(errors_of_options_name_the_variable),
         IN_PLACE(yes_and_no_have_many_words),
-        IN_PLACE(a_password_is_in_a_file_of_its_own),
-        IN_PLACE(a_domain_has_one_password),
-        IN_PLACE(without_network_there_are_no_ports),
-        IN_PLACE(a_share_of_the_space_is_for_a_new_disk),
-        IN_PLACE(all_ports_where_that_can_be_had),
-        IN_PLACE(a_windows_of_the_other_container_is_taken_over),
-        IN_PLACE(a_windows_that_cannot_start_here_is_refused),
-        IN_PLACE(further_disks_are_made),
         IN_PLACE(the_reference_in_docs_is_up_to_date),
     };
 
-    settings.password = -1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

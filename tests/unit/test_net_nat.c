@@ -15,10 +15,13 @@
 #include "casement/net_offload.h"
 #include "cmocka_all.h"
 
+#include "../../vmm/network/kept.h"
 #include "../../vmm/network/network.h"
 #include "../../vmm/network/rights.h"
 #include "../../vmm/network/rules.h"
 #include "../../vmm/network/subnet.h"
+#include "../../vmm/options.h"
+#include "../../vmm/viewer/web.h"
 
 static struct netlink_prefix prefix(const char *address, uint8_t length)
 {
@@ -28,13 +31,21 @@ static struct netlink_prefix prefix(const char *address, uint8_t length)
     return made;
 }
 
-static void assert_subnet(const char *expected, const struct netlink_prefix *taken, size_t count)
+static void assert_kept(const char *expected, const struct netlink_prefix *taken, size_t count, const char *kept)
 {
+    uint8_t before[4] = {0};
+
     uint8_t subnet[4];
     char text[INET_ADDRSTRLEN];
 
-    assert_true(subnet_choose(taken, count, subnet));
+    assert_true(!kept || inet_pton(AF_INET, kept, before) == 1);
+    assert_true(subnet_choose(taken, count, kept ? before : NULL, subnet));
     assert_string_equal(inet_ntop(AF_INET, subnet, text, sizeof text), expected);
+}
+
+static void assert_subnet(const char *expected, const struct netlink_prefix *taken, size_t count)
+{
+    assert_kept(expected, taken, count, NULL);
 }
 
 static void the_first_network_that_is_free(void **state)
@@ -55,15 +66,46 @@ static void the_first_network_that_is_free(void **state)
     assert_subnet("10.200.0.0", taken, 3);
 }
 
+/* A route that has come since does not move the guest, unless it is the guest's own. */
+static void the_network_is_kept(void **state)
+{
+    struct netlink_prefix taken[] = {prefix("172.30.0.0", 24)};
+    uint8_t subnet[4] = {172, 30, 1, 0}, read[4];
+    char folder[] = "build/folder-XXXXXX", file[64];
+
+    (void)state;
+    assert_kept("172.30.1.0", taken, 0, "172.30.1.0");
+    assert_kept("10.200.255.0", taken, 1, "10.200.255.0");
+    assert_kept("172.30.1.0", taken, 1, "172.30.0.0");
+    /* Nothing that a file says makes it another kind of network. */
+    assert_kept("172.30.0.0", taken, 0, "8.8.8.0");
+    assert_kept("172.30.0.0", taken, 0, "172.32.0.0");
+    assert_kept("172.30.0.0", taken, 0, "172.30.0.2");
+    assert_kept("172.30.0.0", taken, 0, "10.201.0.0");
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof file, "%s/network", folder);
+    assert_false(kept_subnet_read(folder, read));
+    kept_subnet_write(folder, subnet);
+    assert_true(kept_subnet_read(folder, read));
+    assert_memory_equal(read, subnet, 4);
+    assert_int_equal(truncate(file, 5), 0);
+    assert_false(kept_subnet_read(folder, read));
+    kept_subnet_write(folder, subnet);
+    assert_true(kept_subnet_read(folder, read));
+    unlink(file);
+    rmdir(folder);
+    kept_subnet_write(folder, subnet); /* is only said */
+}
+
 static void no_network_is_free(void **state)
 {
     const struct netlink_prefix taken[] = {prefix("0.0.0.0", 0)};
     const struct netlink_prefix each[] = {prefix("172.16.0.0", 12), prefix("192.168.0.0", 16), prefix("10.0.0.0", 8)};
-    uint8_t subnet[4];
+    uint8_t subnet[4] = {172, 30, 0, 0};
 
     (void)state;
-    assert_false(subnet_choose(taken, 1, subnet));
-    assert_false(subnet_choose(each, 3, subnet));
+    assert_false(subnet_choose(taken, 1, NULL, subnet));
+    assert_false(subnet_choose(each, 3, subnet, subnet));
 }
 
 static void addresses_that_stay(void **state)
@@ -104,12 +146,13 @@ static void assert_order(const char *text, const char *first, const char *second
 
 static void rules_of_a_guest(void **state)
 {
-    static const struct rules_port own[] = {{.port = 8006}, {.udp = true, .port = 5900}};
+    static const struct rules_port own[] = {
+        {.port = 8006}, {.udp = true, .port = 5900, .last = 5900}, {.port = 5000, .last = 5010}};
     static const struct net_forward forwards[] = {
         {.host_port = 8080, .guest_port = 80},
         {.udp = true, .host_address = "10.9.0.2", .host_port = 9090, .guest_port = 90}};
     struct rules rules = {
-        .tap = "casement0", .six = true, .own = own, .own_count = 2, .forwards = forwards, .forward_count = 2};
+        .tap = "casement0", .six = true, .own = own, .own_count = 3, .forwards = forwards, .forward_count = 2};
     static const char all4[] = "    meta nfproto ipv4 meta l4proto { tcp, udp } dnat ip to 172.30.0.2\n";
     static const char all6[] = "    meta nfproto ipv6 meta l4proto { tcp, udp } dnat ip6 to fd54::2\n";
     static const char listening[] = "    meta l4proto { tcp, udp } socket wildcard { 0, 1 } accept\n";
@@ -124,7 +167,8 @@ static void rules_of_a_guest(void **state)
     assert_order(text, "delete table inet casement0\n", "table inet casement0 {\n  flags owner\n");
     assert_order(text, "    iifname { \"casement0\", \"lo\" } accept\n", "    tcp dport 8006 accept\n");
     assert_order(text, "    fib daddr type != local accept\n", "    udp dport 5900 accept\n");
-    assert_order(text, "    udp dport 5900 accept\n", "dnat");
+    assert_order(text, "    udp dport 5900 accept\n", "    tcp dport 5000-5010 accept\n");
+    assert_order(text, "    tcp dport 5000-5010 accept\n", "dnat");
     assert_order(text, "    meta nfproto ipv4 tcp dport 8080 dnat ip to 172.30.0.2:80\n", listening);
     assert_order(text, "    meta nfproto ipv6 tcp dport 8080 dnat ip6 to [fd54::2]:80\n", listening);
     assert_order(text, "    ip daddr 10.9.0.2 udp dport 9090 dnat ip to 172.30.0.2:90\n", listening);
@@ -151,6 +195,38 @@ static void rules_of_a_guest(void **state)
     free(text);
 }
 
+static int parse_host_port(struct config *config, struct error *error, const char *value)
+{
+    char *arguments[] = {"--host-port=53/udp", NULL, NULL};
+    char text[32];
+
+    snprintf(text, sizeof text, "--host-port=%s", value);
+    arguments[1] = text;
+    config_free(config);
+    return options_parse(config, OPTIONS_RUN, 2, arguments, error);
+}
+
+static void ports_of_this_side(void **state)
+{
+    static const char *const bad[] = {"", "0", "x", "22-", "-22", "20-10", "1-65536", "22/sctp", "/udp", "2 2"};
+    struct config config = {0};
+    struct error error;
+    char text[64] = "";
+
+    (void)state;
+    assert_int_equal(parse_host_port(&config, &error, "5000-5010/tcp"), 0);
+    assert_int_equal(config.host_port_count, 2);
+    assert_true(config.host_ports[0].udp && config.host_ports[0].first == 53 && config.host_ports[0].last == 53);
+    assert_true(!config.host_ports[1].udp && config.host_ports[1].first == 5000 && config.host_ports[1].last == 5010);
+    config_show_host_port(&config, text, sizeof text);
+    assert_string_equal(text, "53/udp;5000-5010");
+    for (size_t n = 0; n < ARRAY_SIZE(bad); n++) {
+        assert_int_equal(parse_host_port(&config, &error, bad[n]), -EINVAL);
+        assert_non_null(strstr(error.text, "--host-port"));
+    }
+    config_free(&config);
+}
+
 /* Whatever there is where this runs: a reason is given if and only if it is not the best. */
 static void the_best_network(void **state)
 {
@@ -163,6 +239,27 @@ static void the_best_network(void **state)
     assert_string_equal(why, error.text);
     assert_int_equal(!*why, best == CONFIG_NET_NAT);
     assert_int_equal(network_available(CONFIG_NET_USER, NULL), 0);
+}
+
+/* Where it can, what listens at [::] is reached by IPv4. */
+static void one_socket_for_both(void **state)
+{
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in6 bound = {0};
+    socklen_t size = sizeof bound;
+    struct error error;
+    int listener, client;
+
+    (void)state;
+    if (!network_has_both())
+        skip();
+    listener = web_listen("--web", "::", 0, &error);
+    assert_true(listener >= 0 && getsockname(listener, (struct sockaddr *)&bound, &size) == 0);
+    four.sin_port = bound.sin6_port;
+    client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&four, sizeof four), 0);
+    close(client);
+    close(listener);
 }
 
 /* Rights: in a process of its own, for they do not come back. */
@@ -468,10 +565,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_network_that_is_free),
+        cmocka_unit_test(the_network_is_kept),
         cmocka_unit_test(no_network_is_free),
         cmocka_unit_test(addresses_that_stay),
         cmocka_unit_test(rules_of_a_guest),
+        cmocka_unit_test(ports_of_this_side),
         cmocka_unit_test(the_best_network),
+        cmocka_unit_test(one_socket_for_both),
         cmocka_unit_test(rights_are_given_up),
         cmocka_unit_test(a_frame_waits_for_a_buffer),
         cmocka_unit_test(frames_of_impossible_lengths_are_dropped),

@@ -44,6 +44,7 @@ int container_main(int count, char **arguments)
     }
     if (network_best(why, sizeof why) != CONFIG_NET_NAT)
         place.no_nat = why;
+    place.six = network_has_both();
     log_set_output(STDOUT_FILENO);
     if (container_settings_read(&place, &settings, &error) < 0) {
         fprintf(stderr, "casement: %s\n", error.text);

@@ -9,6 +9,7 @@
 #ifndef CASEMENT_CONTAINER_ENVIRONMENT_H
 #define CASEMENT_CONTAINER_ENVIRONMENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -23,6 +24,7 @@ struct container_place {
     const char *root;       /* stands in front of every path, also of those that variables name; "" but in tests */
     char *const *variables; /* NAME=VALUE, NULL at the end, as environ */
     const char *no_nat;     /* why --net nat cannot be had here; NULL: it can */
+    bool six;               /* a socket can take IPv6 and IPv4 */
 };
 
 /* A further disk that is wanted and not there yet; the options name it already. */

@@ -82,62 +82,9 @@ int variable_disk_format(struct reader *reader, const struct variable *variable,
     return 0;
 }
 
-enum disk_type { DISK_INBOX, DISK_VIRTIO, DISK_SATA, DISK_USB, DISK_UNKNOWN };
-
-static enum disk_type disk_type(const char *value)
-{
-    static const struct {
-        const char *name;
-        enum disk_type type;
-    } types[] = {{"nvme", DISK_INBOX},  {"auto", DISK_INBOX},        {"blk", DISK_VIRTIO},
-                 {"scsi", DISK_VIRTIO}, {"virtio-blk", DISK_VIRTIO}, {"virtio-scsi", DISK_VIRTIO},
-                 {"sata", DISK_SATA},   {"ide", DISK_SATA},          {"usb", DISK_USB}};
-
-    if (!value)
-        return DISK_INBOX;
-    for (size_t n = 0; n < ARRAY_SIZE(types); n++)
-        if (!strcasecmp(value, types[n].name))
-            return types[n].type;
-    return DISK_UNKNOWN;
-}
-
-static bool has_drivers(struct reader *reader)
-{
-    return reader_find(reader, "drivers") || reader_find(reader, "drivers.iso");
-}
-
-bool reader_wants_virtio(struct reader *reader)
-{
-    return disk_type(reader_value(reader, "DISK_TYPE")) == DISK_VIRTIO && has_drivers(reader);
-}
-
-/* dockurr/windows brings drivers for virtio along. Here they are the user's to bring, and Windows' own drive NVMe. */
-int variable_disk_type(struct reader *reader, const struct variable *variable, const char *value)
-{
-    enum disk_type type = disk_type(value);
-
-    if (type == DISK_UNKNOWN)
-        return reader_refuse(reader, variable->name, value, "nvme, scsi, blk, sata, ide, usb, or auto");
-    if (type == DISK_VIRTIO && has_drivers(reader)) {
-        reader_give(reader, variable->option, variable->name, "virtio");
-    } else if (type == DISK_VIRTIO && !reader_has_system(reader)) {
-        reader_warn(reader,
-                    "%s %s: Windows has no driver for it and none is in /drivers, so the disk is NVMe, which it "
-                    "drives; give nvme, or bind a virtio-win disc at /drivers.iso",
-                    variable->name, value);
-    } else if (type != DISK_INBOX && !reader_has_system(reader)) {
-        reader_warn(reader, "%s %s: the system disk is NVMe, which Windows drives by itself; further disks are on %s",
-                    variable->name, value, type == DISK_SATA ? "AHCI" : "USB");
-    }
-    return 0;
-}
-
 /* Commas in the name are written twice in the option. */
-static void give_disk(struct reader *reader, const char *variable, const char *path)
+static void give_disk(struct reader *reader, const char *variable, const char *path, bool qcow2)
 {
-    static const char *const buses[] = {
-        [DISK_INBOX] = "nvme", [DISK_VIRTIO] = "virtio", [DISK_SATA] = "ahci", [DISK_USB] = "usb"};
-    enum disk_type type = disk_type(reader_value(reader, "DISK_TYPE"));
     const char *cache = reader_value(reader, "DISK_CACHE");
     bool host = cache && strcasecmp(cache, "none") != 0 && strcasecmp(cache, "directsync") != 0;
     char *doubled = reader_text(reader, "%*s", (int)(2 * strlen(path) + 1), ""), *to = doubled;
@@ -150,10 +97,9 @@ static void give_disk(struct reader *reader, const char *variable, const char *p
             *to++ = ',';
     }
     *to = 0;
-    if (type == DISK_UNKNOWN || (type == DISK_VIRTIO && !has_drivers(reader)))
-        type = DISK_INBOX;
     reader_give(reader, "disk", variable,
-                reader_text(reader, "%s,bus=%s%s", doubled, buses[type], host ? ",cache=host" : ""));
+                reader_text(reader, "%s,bus=%s%s%s", doubled, reader_disk_bus(reader), qcow2 ? ",format=qcow2" : "",
+                            host ? ",cache=host" : ""));
 }
 
 static bool is_device(const char *path)
@@ -182,6 +128,44 @@ static int find_device(struct reader *reader, const char *variable, unsigned num
     return 0;
 }
 
+/* An image of that name at the container's root, whose extension says what it is. *path is NULL when there is none. */
+static int find_bound(struct reader *reader, const char *name, const char **path, bool *qcow2)
+{
+    struct stat info;
+
+    *path = NULL;
+    for (unsigned n = 0; n < 2 && !*path; n++) {
+        const char *place = reader_text(reader, "%s/%s.%s", reader->place->root, name, n ? "qcow2" : "img");
+
+        *qcow2 = n;
+        if (place && stat(place, &info) == 0)
+            *path = place;
+    }
+    return *path && S_ISDIR(info.st_mode)
+               ? error_set(reader->error, EISDIR,
+                           "%s: is a folder, for the file that is bound there does not exist on the host; mend the "
+                           "path of the volume",
+                           *path)
+               : 0;
+}
+
+/* A new disk beside the one that was meant would be a machine without the user's data. */
+static int refuse_bound(struct reader *reader)
+{
+    static const char *const names[] = {"disk", "disk1"};
+    const char *path = NULL;
+    bool qcow2 = false;
+    int failed = 0;
+
+    for (size_t n = 0; n < ARRAY_SIZE(names) && failed == 0 && !path; n++)
+        failed = find_bound(reader, names[n], &path, &qcow2);
+    return failed == 0 && path ? error_set(reader->error, EINVAL,
+                                           "%s: the system disk is in the storage folder; bind the file at %s/data.%s "
+                                           "instead",
+                                           path, reader_storage(reader), qcow2 ? "qcow2" : "img")
+                               : failed;
+}
+
 /* Setup wipes the system disk: it must be the one that was meant. */
 int variable_device(struct reader *reader, const struct variable *variable, const char *value)
 {
@@ -193,9 +177,10 @@ int variable_device(struct reader *reader, const struct variable *variable, cons
         device = plain;
     if (failed == 0 && device)
         return error_set(reader->error, EINVAL,
-                         "%s %s: %s; leave it out, or give it as a further disk by DEVICE2 or at /disk2",
-                         variable->name, device, variable->here);
-    return failed;
+                         "%s %s: %s; if Windows is on it, copy it there with `casement image convert %s %s/data.img`, "
+                         "or give it as a further disk by DEVICE2 or at /disk2",
+                         variable->name, device, variable->here, device, reader_storage(reader));
+    return failed < 0 ? failed : refuse_bound(reader);
 }
 
 /* The folder's image if it has one, else one to be made. */
@@ -222,22 +207,28 @@ static int give_image(struct reader *reader, const char *variable, unsigned numb
             return failed;
         settings->disks[settings->disk_count++] = disk;
     }
-    give_disk(reader, variable, disk.path);
+    give_disk(reader, variable, disk.path, disk.format == BLOCK_FORMAT_QCOW2);
     return 0;
 }
 
-/* DISK2_SIZE and its like: a device comes before an image. */
+/* DISK2_SIZE and its like: a device comes before an image that is bound, and that before one in the folder. */
 int variable_further_disk(struct reader *reader, const struct variable *variable, const char *value)
 {
     const unsigned number = (unsigned)(variable->name[4] - '0');
     const char *folder = reader_text(reader, "%s/storage%u", reader->place->root, number), *device = NULL;
     const char *by_device = reader_text(reader, "DEVICE%u", number);
+    const char *image = NULL;
+    bool qcow2 = false;
     int failed = by_device ? find_device(reader, by_device, number, &device) : 0;
 
+    if (failed == 0 && !device)
+        failed = find_bound(reader, reader_text(reader, "disk%u", number), &image, &qcow2);
     if (failed < 0)
         return failed;
     if (device)
-        give_disk(reader, by_device, device);
+        give_disk(reader, by_device, device, false);
+    else if (image)
+        give_disk(reader, NULL, image, qcow2);
     else if (reader_exists(folder))
         return give_image(reader, variable->name, number, folder);
     else if (value)

@@ -12,6 +12,7 @@
 
 /* dockurr/windows takes a number alone for GiB below this and for MiB from it on. */
 #define MEGABYTES_FROM 130
+#define RAM_DEFAULT (4 * GiB) /* of `casement windows`, too */
 
 /* The factor of a unit's letter, also with B or iB behind it; 0: none. */
 static uint64_t unit_of(const char *text)
@@ -69,20 +70,22 @@ int variable_cpu_cores(struct reader *reader, const struct variable *variable, c
     return 0;
 }
 
+/* Without a size it is the usual one, which a small host may not have either. */
 int variable_ram_size(struct reader *reader, const struct variable *variable, const char *value)
 {
+    const char *said = value ? value : "(4G without one)";
     const uint64_t most = limits_memory(reader->place->root);
     const int check = reader_switch(reader, "RAM_CHECK", true);
     const bool all = value && !strcasecmp(value, "max"), half = value && !strcasecmp(value, "half");
-    uint64_t bytes = all ? most : most / 2;
+    uint64_t bytes = !value ? RAM_DEFAULT : all ? most : most / 2;
     int failed = 0;
 
-    if (check < 0 || !value)
+    if (check < 0 || (!value && reader_value(reader, "CASEMENT_MEMORY")))
         return MIN(check, 0);
     if ((all || half) && most == UINT64_MAX)
         return error_set(reader->error, EINVAL, "%s %s: what the host has cannot be read; give a size such as 4G",
                          variable->name, value);
-    if (!all && !half)
+    if (value && !all && !half)
         failed = reader_size(reader, variable->name, value, atof(value) < MEGABYTES_FROM ? GiB : MiB, &bytes);
     if (failed < 0)
         return failed;
@@ -90,8 +93,10 @@ int variable_ram_size(struct reader *reader, const struct variable *variable, co
         reader_warn(reader,
                     "%s %s: %" PRIu64 "M can be had here without hurting the machine itself, so Windows gets as much; "
                     "give less or free some memory",
-                    variable->name, value, most / (uint64_t)MiB);
+                    variable->name, said, most / (uint64_t)MiB);
         bytes = most;
+    } else if (!value) {
+        return 0;
     }
     reader_give(reader, variable->option, variable->name,
                 reader_text(reader, "%" PRIu64 "M", bytes / (uint64_t)(2 * MiB) * 2));

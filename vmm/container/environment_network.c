@@ -78,29 +78,6 @@ int variable_interface(struct reader *reader, const struct variable *variable, c
     return 0;
 }
 
-/* The card goes with the disks' profile: one of the two alone would need drivers, too. */
-int variable_adapter(struct reader *reader, const struct variable *variable, const char *value)
-{
-    const bool virtio = value && !strncasecmp(value, "virtio", 6);
-
-    if (!value || reader_has_system(reader) ||
-        (virtio ? reader_wants_virtio(reader) : !strcasecmp(value, "e1000e") && !reader_wants_virtio(reader)))
-        return 0;
-    if (virtio)
-        reader_warn(reader,
-                    "%s %s: the card goes with the disks, so it is an Intel 82574L (e1000e), which Windows drives; for "
-                    "virtio bind a virtio-win disc at /drivers.iso and give DISK_TYPE=scsi",
-                    variable->name, value);
-    else if (reader_wants_virtio(reader))
-        reader_warn(reader, "%s %s: the card goes with the disks, so it is virtio; leave out DISK_TYPE for an e1000e",
-                    variable->name, value);
-    else
-        reader_warn(reader,
-                    "%s %s: there is no such card here, so it is an Intel 82574L (e1000e), which Windows drives",
-                    variable->name, value);
-    return 0;
-}
-
 /* Both 02:11:22:33:44:55 and 02-11-22-33-44-55 are usual. */
 int variable_mac(struct reader *reader, const struct variable *variable, const char *value)
 {
@@ -178,18 +155,27 @@ static int each_range(struct reader *reader, const char *name,
 
 struct forwarding {
     struct reader *reader;
+    bool user, nat;                  /* ports are named that lead into the guest, or that do not; else neither */
     struct port_set kept, forwarded; /* the container's own, and those that lead into the guest */
     const char *name;
-    unsigned count;
+    unsigned count, kept_count;
 };
 
 static int keep_range(void *opaque, const char *item, const struct port_range *range)
 {
     struct forwarding *forwarding = opaque;
+    struct reader *reader = forwarding->reader;
 
-    (void)item;
     for (unsigned port = range->first; port <= range->last; port++)
         add_port(&forwarding->kept, range->udp, port);
+    if (forwarding->nat && forwarding->kept_count++ == CONFIG_HOST_PORTS)
+        return error_set(reader->error, EINVAL, "HOST_PORTS %s: more than %d with those before; give ranges", item,
+                         CONFIG_HOST_PORTS);
+    if (forwarding->nat)
+        reader_give(reader, "host-port", "HOST_PORTS",
+                    range->last > range->first
+                        ? reader_text(reader, "%u-%u%s", range->first, range->last, range->udp ? "/udp" : "")
+                        : reader_text(reader, "%u%s", range->first, range->udp ? "/udp" : ""));
     return 0;
 }
 
@@ -198,7 +184,7 @@ static int forward_range(void *opaque, const char *item, const struct port_range
     struct forwarding *forwarding = opaque;
     struct reader *reader = forwarding->reader;
 
-    for (unsigned port = range->first; port <= range->last; port++) {
+    for (unsigned port = range->first; port <= range->last && (forwarding->user || forwarding->nat); port++) {
         if (has_port(&forwarding->forwarded, range->udp, port))
             continue;
         if (has_port(&forwarding->kept, range->udp, port)) {
@@ -206,10 +192,12 @@ static int forward_range(void *opaque, const char *item, const struct port_range
                         forwarding->name ? forwarding->name : "HOST_PORTS", item, port);
             continue;
         }
+        add_port(&forwarding->forwarded, range->udp, port);
+        if (forwarding->nat)
+            continue;
         if (forwarding->count++ == CONFIG_FORWARDS)
             return error_set(reader->error, EINVAL, "%s %s: more than %d ports with those before; leave some out",
                              forwarding->name, item, CONFIG_FORWARDS);
-        add_port(&forwarding->forwarded, range->udp, port);
         reader_give(reader, "forward", forwarding->name,
                     reader_text(reader, "0.0.0.0:%u:%u%s", port, port, range->udp ? "/udp" : ""));
     }
@@ -238,16 +226,17 @@ static int forward_all(struct forwarding *forwarding, const char *name)
 
 int variable_ports(struct reader *reader, const struct variable *variable, const char *value)
 {
-    const bool wanted = reader_has_network(reader) && !is_nat(reader) && !is_bridge(reader);
-    struct forwarding *forwarding = wanted ? calloc(1, sizeof *forwarding) : NULL;
+    struct forwarding *forwarding = calloc(1, sizeof *forwarding);
     int failed;
 
     (void)value;
     if (!forwarding) {
-        reader->no_memory |= wanted;
+        reader->no_memory = true;
         return 0;
     }
     forwarding->reader = reader;
+    forwarding->nat = is_nat(reader);
+    forwarding->user = reader_has_network(reader) && !forwarding->nat && !is_bridge(reader);
     failed = forward_all(forwarding, variable->name);
     free(forwarding);
     return failed;
@@ -265,7 +254,14 @@ int variable_share(struct reader *reader, const struct variable *variable, const
         return -EINVAL;
     if (!reader_exists(path))
         path = reader_text(reader, "%s/data", root);
-    if (!wanted || !reader_has_network(reader) || !reader_exists(path))
+    if (!wanted || !reader_has_network(reader))
+        return 0;
+    for (size_t n = 0; n < ARRAY_SIZE(others); n++)
+        if (reader_exists(reader_text(reader, "%s/%s", root, others[n])))
+            reader_warn(reader,
+                        "/%s: one folder is shared with Windows, and this is not it; bind it at /shared, or below",
+                        others[n]);
+    if (!reader_exists(path))
         return 0;
     if (is_bridge(reader)) {
         reader_warn(reader,
@@ -276,9 +272,5 @@ int variable_share(struct reader *reader, const struct variable *variable, const
     reader_give(reader, variable->option, NULL, path);
     if (read_only)
         reader_give(reader, "share-readonly", "SAMBA_READONLY", "on");
-    for (size_t n = 0; n < ARRAY_SIZE(others); n++)
-        if (reader_exists(reader_text(reader, "%s/%s", root, others[n])))
-            reader_warn(reader, "/%s: one folder is shared with Windows, and this is not it; bind it below %s",
-                        others[n], path);
     return 0;
 }

@@ -60,8 +60,8 @@ const char *reader_storage(struct reader *reader);
 /* Where something of this name is: at the root, else in the storage folder; NULL: nowhere. */
 const char *reader_find(struct reader *reader, const char *name);
 bool reader_exists(const char *path);
-/* Are disks and card to be virtio, and are there drivers for that? */
-bool reader_wants_virtio(struct reader *reader);
+/* What further disks are on. */
+const char *reader_disk_bus(struct reader *reader);
 /* Is a system installed here, or begun? */
 bool reader_has_system(struct reader *reader);
 
@@ -76,13 +76,14 @@ int variable_timeout(struct reader *reader, const struct variable *variable, con
 int variable_storage(struct reader *reader, const struct variable *variable, const char *value);
 int variable_disk_size(struct reader *reader, const struct variable *variable, const char *value);
 int variable_disk_format(struct reader *reader, const struct variable *variable, const char *value);
-int variable_disk_type(struct reader *reader, const struct variable *variable, const char *value);
 int variable_device(struct reader *reader, const struct variable *variable, const char *value);
 int variable_further_disk(struct reader *reader, const struct variable *variable, const char *value);
+/* environment_profile.c: */
+int variable_disk_type(struct reader *reader, const struct variable *variable, const char *value);
+int variable_adapter(struct reader *reader, const struct variable *variable, const char *value);
 /* environment_network.c: */
 int variable_network(struct reader *reader, const struct variable *variable, const char *value);
 int variable_interface(struct reader *reader, const struct variable *variable, const char *value);
-int variable_adapter(struct reader *reader, const struct variable *variable, const char *value);
 int variable_mac(struct reader *reader, const struct variable *variable, const char *value);
 int variable_ports(struct reader *reader, const struct variable *variable, const char *value);
 int variable_share(struct reader *reader, const struct variable *variable, const char *value);

@@ -19,7 +19,9 @@
 #define NO_PASST "the machine has networks of its own; there is no passt"
 #define NO_GPU "no graphics card is shared with Windows yet; leave it out"
 #define NO_CHOICE "the machine's devices are fixed; leave it out"
-#define NO_QEMU "QEMU's options have no meaning here; see docs/container.md for what does the same, or leave it out"
+#define NO_QEMU                                                                                                    \
+    "QEMU's options have no meaning here; leave it out, and give one of those that `casement config --reference` " \
+    "lists"
 #define FURTHER_DISK "an image of this size in the folder below, unless there is one; a device comes before it"
 #define FURTHER_DEVICE "the block device of that name in the container, left as it is"
 
@@ -61,7 +63,7 @@ const struct variable container_variables[] = {
      .here = "half and max are of the space that is free when the disk is made"},
     {OWN("DISK_FMT", variable_disk_format), .fallback = "raw", .option = "disk-format", .meaning = "raw or qcow2", .here = "without it as the disk is that is there"},
     {OWN("DISK_TYPE", variable_disk_type), .fallback = "scsi", .option = "profile", .meaning = "bus of the disks",
-     .here = "NVMe without it; scsi and blk are virtio with drivers in /drivers; further disks can be on sata and usb, too; an installed Windows keeps what it has: give `--profile` (CASEMENT_PROFILE) to change that"},
+     .here = "NVMe without it; scsi and blk are scsi and virtio, with drivers in /drivers; sata is ahci; usb is for further disks; an installed Windows keeps what it has: give `--profile` (CASEMENT_PROFILE) to change that"},
     {NOTHING("DISK_CACHE", "none|directsync"), .fallback = "none", .option = "disk", .meaning = "the host's cache",
      .here = "the system disk goes past the host's cache; further disks use it"},
     {WORDS("DISK_IO", "native>auto|io_uring>io_uring|threads>threads"), .fallback = "native", .option = "io-engine", .meaning = "how disks are read and written",
@@ -90,14 +92,14 @@ const struct variable container_variables[] = {
     {OPTION("HOST"), .option = "computer", .meaning = "name of the computer"},
     {NOTHING("IP", NULL), .meaning = "address of Windows", .here = "the machine gives it one that is free, and says which; leave it out"},
     {OWN("MAC", variable_mac), .option = "mac", .meaning = "address of the network card"},
-    {OWN("ADAPTER", variable_adapter), .fallback = "virtio-net-pci", .option = "profile", .meaning = "network card", .here = "it goes with DISK_TYPE: virtio beside virtio disks, else an Intel 82574L (e1000e)"},
+    {OWN("ADAPTER", variable_adapter), .fallback = "virtio-net-pci", .option = "profile", .meaning = "network card", .here = "it goes with DISK_TYPE: virtio beside scsi and blk, else an Intel 82574L (e1000e)"},
     {OWN("DEV", variable_interface), .fallback = "eth0", .option = "net-interface", .meaning = "interface that leads out", .here = "without it that of the default route"},
     {NOTHING("MTU", NULL), .meaning = "size of packets", .here = "it is that of the interface that leads out; leave it out"},
     {NOTHING("MASK", "255.255.255.0"), .fallback = "255.255.255.0", .meaning = "mask of the network of Windows", .here = "the machine gives it; leave it out"},
     {NOTHING("TAP", "qemu"), .fallback = "qemu", .meaning = "name of the TAP interface", .here = NO_NAME},
     {NOTHING("BRIDGE", "docker"), .fallback = "docker", .meaning = "name of the bridge", .here = NO_NAME},
-    {PART("HOST_PORTS"), .option = "forward", .meaning = "ports that do not lead into Windows", .here = "in user mode they are left out of it; with nat what listens in the container keeps its port anyway"},
-    {OWN("USER_PORTS", variable_ports), .option = "forward", .meaning = "ports that lead into Windows besides 3389", .here = "in user mode each, at every address of the container; 22, 5000-5010 and 53/udp, separated by commas"},
+    {PART("HOST_PORTS"), .option = "host-port", .meaning = "ports that do not lead into Windows", .here = "what listens in the container keeps its port anyway; in user mode they are left out of --forward; 22, 5000-5010 and 53/udp, separated by commas"},
+    {OWN("USER_PORTS", variable_ports), .option = "forward", .meaning = "ports that lead into Windows besides 3389", .here = "in user mode each, at every IPv4 address of the container; with nat all ports do; written as HOST_PORTS"},
     {NOTHING("DNSMASQ_OPTS", NULL), .meaning = "options of dnsmasq", .here = NO_DNSMASQ},
     {NOTHING("DNSMASQ_DEBUG", "N"), .fallback = "N", .meaning = "messages of dnsmasq", .here = NO_DNSMASQ},
     {NOTHING("DNSMASQ_DISABLE", NULL), .fallback = "N", .meaning = "no dnsmasq", .here = NO_DNSMASQ},
@@ -136,7 +138,7 @@ const struct variable container_variables[] = {
     {NOTHING("MOUSE", "usb-tablet"), .fallback = "usb-tablet", .meaning = "pointing device", .here = "it is a USB tablet, whose pointer is where the viewer's is; leave it out"},
     {NOTHING("SOUND", "intel-hda"), .fallback = "intel-hda", .meaning = "sound card", .here = "there is no sound card yet; Remote Desktop brings the sound"},
     {NOTHING("SM_BIOS", NULL), .meaning = "SMBIOS entries of QEMU", .here = "give UUID for the identity and `--name` (CASEMENT_NAME) for the serial number; others cannot be chosen"},
-    {REFUSED("ARGUMENTS", NULL), .meaning = "any options of QEMU", .here = NO_QEMU},
+    {REFUSED("ARGUMENTS", NULL), .meaning = "any options of QEMU", .here = NO_QEMU "; USB devices of the host are not passed through"},
     {PART("TZ"), .fallback = "UTC", .meaning = "time zone of the machine's clock", .here = "as it is; Windows' own time zone is `--time-zone` (CASEMENT_TIME_ZONE)"},
 
     {.group = "Boot", REFUSED("BOOT_MODE", "windows|windows_plain|uefi"), .fallback = "windows", .meaning = "firmware, with or without Secure Boot and TPM",
@@ -183,6 +185,9 @@ const struct variable container_variables[] = {
     {.group = "Files and folders", PART("/storage"), .option = "state", .meaning = "folder for disks and downloads", .here = "see STORAGE"},
     {PART("/storage2"), .option = "disk", .meaning = "folder of a further disk, up to /storage6", .here = "see DISK2_SIZE; without it the disk has the size of DISK_SIZE"},
     {PART("/disk2"), .option = "disk", .meaning = "block device as a further disk, up to /disk6", .here = "see DEVICE2"},
+    {PART("/disk2.img"), .option = "disk", .meaning = "image as a further disk, up to /disk6.img, or with .qcow2", .here = "a device of that number comes before it, and it before the folder"},
+    {PART("/disk1.img"), .meaning = "image as the system disk, also /disk.img, or with .qcow2", .here = "an error: bind it at /storage/data.img or data.qcow2 instead"},
+    {PLACE("/start.iso"), .meaning = "disc that is started before all else", .here = "it is not started; `casement run --cdrom /start.iso --disk FILE` starts the machine from it"},
     {PART("/custom.iso"), .option = "version", .meaning = "medium to install from", .here = "also /boot.iso, and both in the storage folder"},
     {PLACE("/custom.xml"), .option = "answer-file", .meaning = "answers of one's own", .here = "also in the storage folder; used unchanged"},
     {PLACE("/oem"), .option = "oem", .meaning = "folder that is copied to C:\\OEM, whose install.bat is run", .here = "also in the storage folder"},

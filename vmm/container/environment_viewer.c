@@ -78,6 +78,12 @@ int variable_screen(struct reader *reader, const struct variable *variable, cons
     return 0;
 }
 
+/* Of the container; a pod may have addresses of IPv6 alone. */
+static const char *every_address(struct reader *reader)
+{
+    return reader->place->six ? "[::]" : "0.0.0.0";
+}
+
 int variable_web(struct reader *reader, const struct variable *variable, const char *value)
 {
     const int wanted = reader_switch(reader, "WEB", true), port = reader_port(reader, variable->name, 8006);
@@ -87,7 +93,8 @@ int variable_web(struct reader *reader, const struct variable *variable, const c
     if (wanted == 0 || display_is(reader, "disabled"))
         reader_give(reader, variable->option, wanted ? "DISPLAY" : "WEB", "none");
     else
-        reader_give(reader, variable->option, value ? variable->name : NULL, reader_text(reader, "0.0.0.0:%d", port));
+        reader_give(reader, variable->option, value ? variable->name : NULL,
+                    reader_text(reader, "%s:%d", every_address(reader), port));
     return 0;
 }
 
@@ -149,7 +156,7 @@ int variable_vnc(struct reader *reader, const struct variable *variable, const c
         reader_warn(reader, "%s %s: a VNC port needs a password, so there is none; give PASS or PASS_FILE", by,
                     reader_value(reader, by));
     } else if (failed == 0) {
-        reader_give(reader, variable->option, by, reader_text(reader, "0.0.0.0:%d", port));
+        reader_give(reader, variable->option, by, reader_text(reader, "%s:%d", every_address(reader), port));
         reader_give(reader, "vnc-password-file", password.variable, password.path);
     }
     return failed;

@@ -2,7 +2,8 @@
  * A storage folder of dockurr/windows with a Windows that was installed there: it is started by what it knows, the disk
  * untouched. Beside the disk lie files with what was chosen: windows.boot says that the system was seen to start,
  * windows.type and windows.mode its disk and firmware where they are not the usual ones, windows.vars has the
- * firmware's variables, windows.mac the card's address. None of them is changed, so that the way back is open.
+ * firmware's variables, windows.mac the card's address. None of them is changed, so that the way back is open. There is
+ * none of the machine's UUID, which is not set there unless a variable says it.
  *
  * What is taken over is a journey of ours from the first start on, which then comes before these files.
  */
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../windows/journey.h"
 #include "casement/bytes.h"
 #include "environment_private.h"
 
@@ -94,20 +96,38 @@ bool reader_takes_over(struct reader *reader)
            (has(reader, "windows.boot") || has(reader, "windows.base") || has(reader, "windows.ver"));
 }
 
-/* The address stays with later starts, too: Windows knows its network by it. */
-static void take_card(struct reader *reader)
+/* Is this the Windows of those files, at the first start here or a later one? What was installed here had a medium. */
+static bool is_theirs(struct reader *reader)
+{
+    struct journey journey;
+    struct error error;
+
+    if (!reader_has_system(reader) || !has(reader, "windows.boot"))
+        return false;
+    return reader_takes_over(reader) || (journey_read(reader_storage(reader), &journey, &error) == 0 &&
+                                         journey.step == JOURNEY_INSTALLED && !*journey.medium);
+}
+
+/* By these Windows, and what runs there, know the network and the machine. QEMU shows zeroes where UUID is not given.
+ */
+static void take_identity(struct reader *reader)
 {
     const char *mac = reader_value(reader, "MAC") ? NULL : read_note(reader, "windows.mac");
 
-    if (mac && has(reader, "windows.boot") && reader_has_system(reader) && reader_has_network(reader))
+    if (!is_theirs(reader))
+        return;
+    if (mac && reader_has_network(reader))
         reader_give(reader, "mac", NULL, mac);
+    /* Without one, the card's address would come from it, the same in every container. */
+    if (!reader_value(reader, "UUID") && (mac || reader_value(reader, "MAC")))
+        reader_give(reader, "uuid", NULL, "00000000-0000-0000-0000-000000000000");
 }
 
 int environment_take_over(struct reader *reader)
 {
     int failed;
 
-    take_card(reader);
+    take_identity(reader);
     if (!reader_takes_over(reader))
         return 0;
     if (!has(reader, "windows.boot"))
@@ -122,7 +142,8 @@ int environment_take_over(struct reader *reader)
     if (failed == 0)
         reader_warn(reader,
                     "STORAGE %s: a Windows that dockurr/windows has installed is taken over; its disk and files stay "
-                    "as they are",
+                    "as they are; maker and serial numbers are others than QEMU's, so Windows may ask for its "
+                    "activation again",
                     reader_storage(reader));
     return failed;
 }

@@ -247,20 +247,31 @@ static void listener_ready(void *opaque, short events)
 static int cannot_listen(int err, struct error *error)
 {
     return error_set(error, err,
-                     "network: the DNS relay for the guest cannot listen: %s; stop what listens on port 53 of every "
+                     "--net nat: the DNS relay for the guest cannot listen: %s; stop what listens on port 53 of every "
                      "address, or in a container add --cap-add NET_BIND_SERVICE",
                      strerror(err));
 }
 
-static int listen_on(struct dns *dns, const void *address, socklen_t length, int family, bool stream,
-                     struct error *error)
+/* early: a port that somebody has on every address is taken for addresses that do not exist, too. */
+static bool prepare_socket(int fd, int family, bool early)
 {
-    struct listener *listener = &dns->listeners[dns->listener_count];
-    int fd = socket(family, (stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, err;
+    int on = 1;
 
-    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-        (family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0) &&
-        bind(fd, address, length) == 0 && (!stream || listen(fd, DNS_STREAMS) == 0)) {
+    return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+           (family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0) &&
+           (!early || setsockopt(fd, family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP,
+                                 family == AF_INET6 ? IPV6_FREEBIND : IP_FREEBIND, &on, sizeof on) == 0);
+}
+
+static int listen_on(struct dns *dns, const struct dns_options *options, int family, bool stream, struct error *error)
+{
+    const void *address = family == AF_INET ? (const void *)options->address : options->address6;
+    socklen_t length = family == AF_INET ? sizeof *options->address : sizeof *options->address6;
+    struct listener *listener = &dns->listeners[dns->listener_count];
+    int fd = socket(family, (stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
+
+    if (fd >= 0 && prepare_socket(fd, family, options->early) && bind(fd, address, length) == 0 &&
+        (!stream || listen(fd, DNS_STREAMS) == 0)) {
         *listener =
             (struct listener){.dns = dns,
                               .stream = stream,
@@ -292,9 +303,9 @@ int dns_create(const struct dns_options *options, struct dns **dns, struct error
         made->queries[n].timer = (struct loop_timer){.expired = server_is_silent, .opaque = &made->queries[n]};
     }
     for (unsigned stream = 0; stream < 2 && failed == 0; stream++) {
-        failed = listen_on(made, options->address, sizeof *options->address, AF_INET, stream, error);
+        failed = listen_on(made, options, AF_INET, stream, error);
         if (failed == 0 && options->address6)
-            failed = listen_on(made, options->address6, sizeof *options->address6, AF_INET6, stream, error);
+            failed = listen_on(made, options, AF_INET6, stream, error);
     }
     if (failed < 0) {
         dns_destroy(made);

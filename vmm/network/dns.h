@@ -7,6 +7,7 @@
 #define CASEMENT_NETWORK_DNS_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 
 #include "casement/error.h"
 #include "casement/loop.h"
@@ -24,6 +25,7 @@ struct dns_options {
     unsigned server_count;
     const char *file; /* has the servers, and is read anew when it has changed; NULL: they stay. Outlives the relay. */
     int64_t patience_ns; /* how long a server may think before the next one is asked; 0: three seconds */
+    bool early;          /* the addresses need not be there yet */
 };
 /* Its sockets are bound here, which needs CAP_NET_BIND_SERVICE for port 53. */
 int dns_create(const struct dns_options *options, struct dns **dns, struct error *error);

@@ -10,6 +10,7 @@
 #include "casement/bytes.h"
 #include "casement/log.h"
 #include "dns.h"
+#include "kept.h"
 #include "nat.h"
 #include "subnet.h"
 #include "sysctl.h"
@@ -80,27 +81,6 @@ static int forward(struct nat *nat, struct error *error)
     return 0;
 }
 
-int nat_check(const char *interface, struct error *error)
-{
-    struct netlink *netlink = NULL;
-    struct uplink uplink;
-    int failed = uplink_check_rights(WANTED, error);
-
-    if (failed == 0)
-        failed = tun_check(WANTED, error);
-    if (failed == 0)
-        failed = table_check(error);
-    if (failed == 0)
-        failed = uplink_open(WANTED, &netlink, error);
-    if (failed < 0)
-        return failed;
-    failed = uplink_find(netlink, WANTED, interface, &uplink, error);
-    netlink_close(netlink);
-    if (failed == 0 && !can_forward(FORWARD4))
-        failed = no_forwarding(EROFS, error);
-    return failed;
-}
-
 /* Addresses. */
 
 /* A name server that is in the private network would be looked for there. */
@@ -114,13 +94,17 @@ static size_t add_name_servers(const struct nat *nat, struct netlink_prefix *tak
     return count;
 }
 
-static int choose_addresses(struct nat *nat, struct netlink *netlink, const uint8_t mac[6], struct error *error)
+static int choose_addresses(struct nat *nat, struct netlink *netlink, const struct nat_options *options,
+                            struct error *error)
 {
+    const uint8_t *mac = options->mac;
     struct lease *lease = &nat->lease;
     struct netlink_prefix *taken = calloc(PREFIXES, sizeof *taken);
     int count = taken ? netlink_prefixes(netlink, AF_INET, taken, PREFIXES) : -ENOMEM;
-    uint8_t subnet[4] = {0};
-    bool found = count >= 0 && subnet_choose(taken, add_name_servers(nat, taken, (size_t)count), subnet);
+    uint8_t subnet[4] = {0}, kept[4];
+    bool known = options->state && kept_subnet_read(options->state, kept);
+    bool found =
+        count >= 0 && subnet_choose(taken, add_name_servers(nat, taken, (size_t)count), known ? kept : NULL, subnet);
 
     free(taken);
     if (count < 0)
@@ -153,7 +137,7 @@ static int look_around(struct nat *nat, struct netlink *netlink, const struct na
     nat->lease.mtu = (uint16_t)MAX(mtu, MTU_LEAST);
     nat->server_count = name_servers_read(NAME_SERVERS_FILE, nat->servers);
     snprintf(nat->lease.host_name, sizeof nat->lease.host_name, "%s", options->host_name ? options->host_name : "");
-    return failed < 0 ? failed : choose_addresses(nat, netlink, options->mac, error);
+    return failed < 0 ? failed : choose_addresses(nat, netlink, options, error);
 }
 
 /* What this namespace must not learn from a guest, and what a container may have switched off for all interfaces. */
@@ -200,25 +184,33 @@ static int make_tap(struct nat *nat, struct netlink *netlink, struct error *erro
                       : 0;
 }
 
-static int make_rules(struct nat *nat, const struct nat_options *options, struct error *error)
+static void describe_rules(const struct nat *nat, const struct nat_options *options, struct rules *rules)
 {
     const struct lease *lease = &nat->lease;
-    struct rules rules = {.tap = nat->tap,
-                          .six = lease->six,
-                          .share = options->share,
-                          .own = options->own,
-                          .own_count = options->own_count,
-                          .forwards = options->forwards,
-                          .forward_count = options->forward_count};
 
-    memcpy(&rules.subnet, lease->guest, 3);
-    memcpy(&rules.guest, lease->guest, 4);
-    memcpy(&rules.subnet6, lease->prefix6, 16);
-    memcpy(&rules.guest6, lease->guest6, 16);
+    *rules = (struct rules){.tap = nat->tap,
+                            .six = lease->six,
+                            .share = options->share,
+                            .own = options->own,
+                            .own_count = options->own_count,
+                            .forwards = options->forwards,
+                            .forward_count = options->forward_count};
+    memcpy(&rules->subnet, lease->guest, 3);
+    memcpy(&rules->guest, lease->guest, 4);
+    memcpy(&rules->subnet6, lease->prefix6, 16);
+    memcpy(&rules->guest6, lease->guest6, 16);
+}
+
+static int make_rules(struct nat *nat, const struct nat_options *options, struct error *error)
+{
+    struct rules rules;
+
+    describe_rules(nat, options, &rules);
     return table_create(&rules, &nat->table, error);
 }
 
-static int make_dns(struct nat *nat, struct error *error)
+/* early: before the addresses are there. */
+static int make_dns(struct nat *nat, bool early, struct error *error)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(DNS_PORT)};
     struct sockaddr_in6 address6 = {.sin6_family = AF_INET6, .sin6_port = htons(DNS_PORT)};
@@ -226,11 +218,12 @@ static int make_dns(struct nat *nat, struct error *error)
                                         .address6 = nat->lease.six ? &address6 : NULL,
                                         .servers = nat->servers,
                                         .server_count = nat->server_count,
-                                        .file = NAME_SERVERS_FILE};
+                                        .file = NAME_SERVERS_FILE,
+                                        .early = early};
 
     memcpy(&address.sin_addr, nat->lease.gateway, 4);
     memcpy(&address6.sin6_addr, nat->lease.gateway6, 16);
-    if (!nat->server_count)
+    if (!nat->server_count && !early)
         log_warning("network: " NAME_SERVERS_FILE " names no server, so the guest cannot look up names before it does");
     return dns_create(&options, &nat->dns, error);
 }
@@ -277,11 +270,55 @@ static int make(struct nat *nat, struct netlink *netlink, const struct nat_optio
     if (failed == 0)
         failed = make_rules(nat, options, error);
     if (failed == 0)
-        failed = make_dns(nat, error);
+        failed = make_dns(nat, false, error);
     if (failed == 0 && options->share)
         failed = make_share(nat, netlink, error);
     if (failed == 0 && (nat->changes.count || table_stays(nat->table)))
         failed = undo_create(give_back, nat, &nat->undo, error);
+    return failed;
+}
+
+/* Could it be made here? Each step that may fail is tried without its effect. */
+
+/* No interface's yet, nor anybody's table. */
+#define TRIED "casement-check"
+
+static int try_steps(struct nat *nat, struct netlink *netlink, const struct nat_options *options, struct error *error)
+{
+    struct rules rules;
+    int failed = look_around(nat, netlink, options, error);
+
+    if (failed == 0 && !can_forward(FORWARD4))
+        failed = no_forwarding(EROFS, error);
+    if (failed < 0)
+        return failed;
+    snprintf(nat->tap, sizeof nat->tap, "%s", TRIED);
+    nat->lease.six = nat->uplink.six && nat->lease.mtu >= MTU_LEAST6 && can_forward(FORWARD6);
+    describe_rules(nat, options, &rules);
+    failed = table_check(&rules, error);
+    if (failed == 0)
+        failed = make_dns(nat, true, error);
+    dns_destroy(nat->dns);
+    return failed;
+}
+
+int nat_check(const struct nat_options *options, struct error *error)
+{
+    struct nat *nat = calloc(1, sizeof *nat);
+    struct netlink *netlink = NULL;
+    int failed;
+
+    if (!nat)
+        return error_set(error, ENOMEM, "network: out of memory");
+    failed = uplink_check_rights(WANTED, error);
+    if (failed == 0)
+        failed = tun_check(WANTED, error);
+    if (failed == 0)
+        failed = uplink_open(WANTED, &netlink, error);
+    if (failed == 0)
+        failed = try_steps(nat, netlink, options, error);
+    netlink_close(netlink);
+    free(nat);
     return failed;
 }
 
@@ -322,6 +359,14 @@ static void destroy(void *opaque)
     if (nat->share >= 0)
         close(nat->share);
     free(nat);
+}
+
+static void keep_subnet(const struct nat *nat, const char *folder)
+{
+    uint8_t subnet[4] = {0};
+
+    memcpy(subnet, nat->lease.guest, 3);
+    kept_subnet_write(folder, subnet);
 }
 
 static void say(const struct nat *nat)
@@ -367,6 +412,8 @@ int nat_create(const struct nat_options *options, struct net_backend **backend, 
         destroy(nat);
         return failed;
     }
+    if (options->state)
+        keep_subnet(nat, options->state);
     *share = options->share ? nat->share : 0;
     nat->fd = nat->share = -1;
     say(nat);

@@ -13,18 +13,19 @@
 #include "rules.h"
 
 struct nat_options {
-    uint8_t mac[6];        /* the guest's */
-    const char *host_name; /* told to the guest; NULL: none */
-    const char *interface; /* the way out; NULL: that of the default route */
-    bool share;            /* the folder is to be reached over it */
-    const struct rules_port *own;
+    uint8_t mac[6];               /* the guest's */
+    const char *host_name;        /* told to the guest; NULL: none */
+    const char *interface;        /* the way out; NULL: that of the default route */
+    const char *state;            /* the machine's folder, in which the private network is kept; NULL: it is not */
+    bool share;                   /* the folder is to be reached over it */
+    const struct rules_port *own; /* outlives the call */
     unsigned own_count;
     const struct net_forward *forwards; /* as in struct rules */
     unsigned forward_count;
 };
 
 /* Could it be made here? Changes nothing. 0, or -errno with a text. */
-int nat_check(const char *interface, struct error *error);
+int nat_check(const struct nat_options *options, struct error *error);
 /*
  * *share gets, if options->share, a socket, the caller's, that listens at NET_SHARE_ADDRESS for the guest alone. What
  * is made here before a failure is taken away.

@@ -1,14 +1,20 @@
 /* See network.h. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "bridge.h"
+#include "casement/bytes.h"
 #include "nat.h"
 #include "network.h"
 
-/* Page, API and VNC are the program's own. */
-static unsigned own_ports(const struct config *config, struct rules_port own[2])
+/* Page, API and VNC are the program's own, the others the operator's. */
+#define OWN_PORTS (2 + CONFIG_HOST_PORTS)
+
+static unsigned own_ports(const struct config *config, struct rules_port own[OWN_PORTS])
 {
     unsigned count = 0;
 
@@ -16,13 +22,31 @@ static unsigned own_ports(const struct config *config, struct rules_port own[2])
         own[count++] = (struct rules_port){.port = config->web_port};
     if (config->vnc_address)
         own[count++] = (struct rules_port){.port = config->vnc_port};
+    for (unsigned n = 0; n < config->host_port_count; n++) {
+        const struct config_ports *ports = &config->host_ports[n];
+
+        own[count++] = (struct rules_port){.udp = ports->udp, .port = ports->first, .last = ports->last};
+    }
     return count;
+}
+
+static void describe_nat(const struct config *config, struct rules_port own[OWN_PORTS], struct nat_options *options)
+{
+    *options = (struct nat_options){.host_name = config->name,
+                                    .interface = config->net_interface,
+                                    .state = config->state,
+                                    .share = config->share != NULL,
+                                    .own = own,
+                                    .own_count = own_ports(config, own),
+                                    .forwards = config->forwards,
+                                    .forward_count = config->forward_count};
+    memcpy(options->mac, config->mac, sizeof options->mac);
 }
 
 /* All ports lead into the guest as they are; a forward leads one to another number. */
 static int check_nat_forwards(const struct config *config, struct error *error)
 {
-    struct rules_port own[2];
+    struct rules_port own[OWN_PORTS];
     unsigned count = own_ports(config, own);
 
     for (unsigned n = 0; n < config->forward_count; n++) {
@@ -34,12 +58,24 @@ static int check_nat_forwards(const struct config *config, struct error *error)
                              "address; leave it out",
                              forward->host_address, forward->host_port, forward->guest_port);
         for (unsigned at = 0; at < count; at++)
-            if (own[at].port == forward->host_port && own[at].udp == forward->udp)
+            if (own[at].udp == forward->udp && forward->host_port >= own[at].port &&
+                forward->host_port <= MAX(own[at].port, own[at].last))
                 return error_set(error, EINVAL,
-                                 "--forward %u:%u: --web or --vnc has this port; choose another for one of them",
+                                 "--forward %u:%u: --web, --vnc or --host-port has this port; choose another for one "
+                                 "of them",
                                  forward->host_port, forward->guest_port);
     }
     return 0;
+}
+
+static int check_nat(const struct config *config, struct error *error)
+{
+    struct rules_port own[OWN_PORTS];
+    struct nat_options options;
+    int failed = check_nat_forwards(config, error);
+
+    describe_nat(config, own, &options);
+    return failed < 0 ? failed : nat_check(&options, error);
 }
 
 /* Every port is taken for a moment. */
@@ -56,14 +92,11 @@ static int check_user(const struct config *config, struct error *error)
 
 int network_check(const struct config *config, struct error *error)
 {
-    int failed;
-
     switch (config->net) {
     case CONFIG_NET_USER:
         return check_user(config, error);
     case CONFIG_NET_NAT:
-        failed = check_nat_forwards(config, error);
-        return failed < 0 ? failed : nat_check(config->net_interface, error);
+        return check_nat(config, error);
     case CONFIG_NET_BRIDGE:
         return bridge_check(config->net_interface, error);
     default:
@@ -73,16 +106,10 @@ int network_check(const struct config *config, struct error *error)
 
 static int open_nat(const struct config *config, struct net_backend **backend, int *share, struct error *error)
 {
-    struct rules_port own[2];
-    struct nat_options options = {.host_name = config->name,
-                                  .interface = config->net_interface,
-                                  .share = config->share != NULL,
-                                  .own = own,
-                                  .own_count = own_ports(config, own),
-                                  .forwards = config->forwards,
-                                  .forward_count = config->forward_count};
+    struct rules_port own[OWN_PORTS];
+    struct nat_options options;
 
-    memcpy(options.mac, config->mac, sizeof options.mac);
+    describe_nat(config, own, &options);
     return nat_create(&options, backend, share, error);
 }
 
@@ -119,7 +146,7 @@ int network_available(enum config_net net, struct error *error)
 {
     switch (net) {
     case CONFIG_NET_NAT:
-        return nat_check(NULL, error);
+        return nat_check(&(struct nat_options){0}, error);
     case CONFIG_NET_BRIDGE:
         return bridge_check(NULL, error);
     default:
@@ -134,4 +161,17 @@ enum config_net network_best(char *why, size_t size)
 
     snprintf(why, size, "%s", error.text);
     return best;
+}
+
+bool network_has_both(void)
+{
+    const struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+    const int off = 0;
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool both = fd >= 0 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0 &&
+                bind(fd, (const struct sockaddr *)&any, sizeof any) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return both;
 }

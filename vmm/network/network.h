@@ -5,6 +5,7 @@
 #ifndef CASEMENT_NETWORK_NETWORK_H
 #define CASEMENT_NETWORK_NETWORK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "../config.h"
@@ -22,5 +23,7 @@ int network_open(const struct config *config, struct net_backend **backend, int 
 int network_available(enum config_net net, struct error *error);
 /* The best kind that can be made here; why has the reason against a better one in words, or is empty. */
 enum config_net network_best(char *why, size_t size);
+/* Can one socket listen at all addresses of IPv6 and IPv4? */
+bool network_has_both(void);
 
 #endif

@@ -13,8 +13,14 @@ struct texts {
 
 static void write_own_ports(const struct rules *rules, FILE *to)
 {
-    for (unsigned n = 0; n < rules->own_count; n++)
-        fprintf(to, "    %s dport %u accept\n", rules->own[n].udp ? "udp" : "tcp", rules->own[n].port);
+    for (unsigned n = 0; n < rules->own_count; n++) {
+        const struct rules_port *own = &rules->own[n];
+
+        if (own->last > own->port)
+            fprintf(to, "    %s dport %u-%u accept\n", own->udp ? "udp" : "tcp", own->port, own->last);
+        else
+            fprintf(to, "    %s dport %u accept\n", own->udp ? "udp" : "tcp", own->port);
+    }
 }
 
 static void write_forwards(const struct rules *rules, const struct texts *texts, FILE *to)

@@ -9,10 +9,11 @@
 
 #include "casement/net.h"
 
-/* A port of Casement's own, which does not lead into the guest. */
+/* Ports of this side, Casement's own or others', which do not lead into the guest: from port to last, which is 0 for
+ * one alone. */
 struct rules_port {
     bool udp;
-    uint16_t port;
+    uint16_t port, last;
 };
 
 struct rules {

@@ -21,14 +21,26 @@ static bool is_free(const struct netlink_prefix *taken, size_t count, uint32_t s
     return true;
 }
 
-bool subnet_choose(const struct netlink_prefix *taken, size_t count, uint8_t subnet[4])
-{
-    /* Where container engines and home routers seldom are (RFC 1918). */
-    static const struct {
-        uint32_t first;
-        unsigned count;
-    } ranges[] = {{0xAC1E0000, 512}, {0xC0A8C800, 55}, {0x0AC80000, 256}};
+/* Where container engines and home routers seldom are (RFC 1918). */
+static const struct range {
+    uint32_t first;
+    unsigned count;
+} ranges[] = {{0xAC1E0000, 512}, {0xC0A8C800, 55}, {0x0AC80000, 256}};
 
+static bool is_candidate(uint32_t subnet)
+{
+    for (size_t n = 0; n < ARRAY_SIZE(ranges); n++)
+        if (subnet >= ranges[n].first && (subnet - ranges[n].first) >> 8 < ranges[n].count && !(subnet & 0xFF))
+            return true;
+    return false;
+}
+
+bool subnet_choose(const struct netlink_prefix *taken, size_t count, const uint8_t kept[4], uint8_t subnet[4])
+{
+    if (kept && is_candidate(get_be32(kept)) && is_free(taken, count, get_be32(kept))) {
+        memcpy(subnet, kept, 4);
+        return true;
+    }
     for (size_t range = 0; range < ARRAY_SIZE(ranges); range++)
         for (unsigned n = 0; n < ranges[range].count; n++) {
             uint32_t candidate = ranges[range].first + (n << 8);

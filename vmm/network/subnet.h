@@ -15,11 +15,11 @@
 #define SUBNET_GUEST 2
 
 /*
- * The first of the private /24s that meets none of the prefixes (those of other families are passed over), in network
- * order with its last byte 0; 172.30.0.0 unless there is a reason against it, so that the guest keeps its address.
- * false: all are taken.
+ * One of the private /24s that meets none of the prefixes (those of other families are passed over), in network order
+ * with its last byte 0: the kept one, if that is one of them, so that the guest keeps its address; else the first,
+ * which is 172.30.0.0. kept may be NULL. false: all are taken.
  */
-bool subnet_choose(const struct netlink_prefix *taken, size_t count, uint8_t subnet[4]);
+bool subnet_choose(const struct netlink_prefix *taken, size_t count, const uint8_t kept[4], uint8_t subnet[4]);
 /* The unique local /64 of the machine that has this card (RFC 4193), its last 8 bytes 0. */
 void subnet_choose6(const uint8_t mac[6], uint8_t subnet[16]);
 /* The gateway's MAC address: as stable as the guest's, for Windows tells networks by it. */

@@ -20,7 +20,7 @@ struct table_owner {
 };
 
 /* libnftables ends the process where there is no such socket, so it is asked for first. */
-int table_check(struct error *error)
+static int no_socket(struct error *error)
 {
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 
@@ -61,11 +61,12 @@ static int refused(struct table_owner *table, struct error *error)
                      (int)strcspn(text, "\n"), text);
 }
 
-int table_create(const struct rules *rules, struct table_owner **table, struct error *error)
+/* only_try: the kernel judges the rules, and does not take them. */
+static int create(const struct rules *rules, bool only_try, struct table_owner **table, struct error *error)
 {
     static const unsigned tries[] = {RULES_OWNER | RULES_SOCKETS, RULES_OWNER, RULES_SOCKETS, 0};
     struct table_owner *made;
-    int failed = table_check(error);
+    int failed = no_socket(error);
 
     if (failed < 0)
         return failed;
@@ -76,6 +77,7 @@ int table_create(const struct rules *rules, struct table_owner **table, struct e
         table_destroy(made);
         return error_set(error, ENOMEM, "--net nat: the packet filter: out of memory");
     }
+    nft_ctx_set_dry_run(made->nft, only_try);
     snprintf(made->name, sizeof made->name, "%s", rules->tap);
     failed = -ENOTSUP;
     for (size_t n = 0; n < ARRAY_SIZE(tries) && failed < 0; n++) {
@@ -87,12 +89,28 @@ int table_create(const struct rules *rules, struct table_owner **table, struct e
         table_destroy(made);
         return failed;
     }
-    if (table_stays(made))
+    *table = made;
+    return 0;
+}
+
+int table_check(const struct rules *rules, struct error *error)
+{
+    struct table_owner *tried = NULL;
+    int failed = create(rules, true, &tried, error);
+
+    table_destroy(tried);
+    return failed;
+}
+
+int table_create(const struct rules *rules, struct table_owner **table, struct error *error)
+{
+    int failed = create(rules, false, table, error);
+
+    if (failed == 0 && table_stays(*table))
         log_info(
             "network: this kernel has no tables with an owner (Linux 5.12 has), so the rules stay when the process "
             "is killed, until the next start or the end of the container");
-    *table = made;
-    return 0;
+    return failed;
 }
 
 bool table_stays(const struct table_owner *table)

@@ -11,8 +11,8 @@
 
 struct table_owner;
 
-/* Is there a packet filter? 0, or -errno with a text. */
-int table_check(struct error *error);
+/* Would the kernel take these rules? Changes nothing. Needs CAP_NET_ADMIN. 0, or -errno with a text. */
+int table_check(const struct rules *rules, struct error *error);
 /* Makes the table. Needs CAP_NET_ADMIN. */
 int table_create(const struct rules *rules, struct table_owner **table, struct error *error);
 /* Does it stay when the process dies? Then table_remove() is needed, with CAP_NET_ADMIN. */

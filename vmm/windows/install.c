@@ -63,7 +63,8 @@ static int go(struct preparation *p, struct error *error)
     return failed == -ECANCELED ? EXIT_CODE_POWERED_OFF : EXIT_CODE_FAILED;
 }
 
-/* Refusals first, so that a machine that cannot start leaves no trace; then what the options name but is not there. */
+/* Refusals first, so that a machine that cannot start leaves no trace, least of all on the volume of another one that
+ * runs; then what the options name but is not there. */
 static int check(const struct install *install, const struct config *config, struct error *error)
 {
     int failed = kvm_check(error);
@@ -72,7 +73,8 @@ static int check(const struct install *install, const struct config *config, str
         refuse(error);
         return EXIT_CODE_NO_KVM;
     }
-    if (install->make)
+    failed = state_check(config, error);
+    if (failed == 0 && install->make)
         failed = install->make(install->opaque, error);
     if (failed == 0)
         failed = config_check(config, error);
