@@ -208,14 +208,26 @@ def test_no_other_profile_without_its_driver(journey, folder):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("profile", ["inbox", "virtio"])
 @pytest.mark.parametrize("system,options,edition", [
     ("11-enterprise-eval", [], "EnterpriseEval"), ("10-ltsc", [], "EnterpriseS"), ("server-2022", [], "ServerStandard"),
     ("server-2022", ["--edition", "standard-core"], "ServerStandard")])
-def test_other_systems(journey, system, options, edition):
-    machine = journey(system, *options).start()
+def test_other_systems(journey, rig, folder, system, options, edition, profile):
+    """To a desktop that Remote Desktop reaches; the second start, asked for something else, boots it straight."""
+    one = journey(system, *options, *(["--drivers", drivers.folder(folder)] if profile == "virtio" else []))
+    machine = one.start("--profile", profile)
     _, report = install(machine)
     assert f"edition={edition}" in report
+    wait(machine, "REHEARSAL-DESKTOP")
+    assert rehearsal.answers_remote_desktop(rig, 13389)
     stop(machine)
+    found = one.read()
+    assert (found["step"], found["profile"]) == ("installed", profile)
+    machine = one.start("--version", "11")
+    wait(machine, f"REHEARSAL-DESKTOP edition={edition}")
+    stop(machine)
+    assert not re.search("Press any key|windowsPE", machine.serial)
+    assert one.read() == found
 
 
 @pytest.mark.long
