@@ -143,7 +143,7 @@ def guest(casement, initrd, kernel, udp_echo):
 # Serves and then asks the peer, by TCP, UDP and echo requests, at addresses of both families.
 SERVE = """mkdir /tmp/www; echo guest-{own} >/tmp/www/index.html; httpd -p 80 -h /tmp/www; udp-echo serve 7000 guest-{own} &
 """
-ASK = """until timeout 5 wget -q -O /tmp/answer http://{host}{tcp}/; do sleep 2; done; echo "TCP{family} $(cat /tmp/answer)"
+ASK = """until timeout 30 wget -q -O /tmp/answer http://{host}{tcp}/; do sleep 2; done; echo "TCP{family} $(cat /tmp/answer)"
 echo "UDP{family} $(udp-echo ask {address} {udp})"
 """
 PING = """ping -{family} -c 1 -W 30 {address} >/tmp/ping && echo "PING{family} heard"
@@ -295,7 +295,7 @@ def test_the_hosts_kernel_carries_the_frames(rig, guest, boxes):
                        f"sha256sum <{served}/big && ip netns exec {outside} busybox httpd -p 80 -h {served} && "
                        f"until ip netns exec {outside} curl -s -o /dev/null http://10.9.0.1/; do sleep 0.2; done").stdout.split()[0]
     script = ("ip link set eth0 mtu 1400 up; ip addr add 10.9.0.50/24 dev eth0\nmkdir /tmp/www; "
-              "until timeout 20 wget -q -O /tmp/www/big http://10.9.0.1/big; do sleep 2; done\n"
+              "until timeout 60 wget -q -O /tmp/www/big http://10.9.0.1/big; do sleep 2; done\n"
               "echo \"GOT $(sha256sum </tmp/www/big)\"; httpd -p 80 -h /tmp/www; echo SERVING\n"
               "until wget -q -O /dev/null http://10.9.0.1/go-on; do sleep 1; done")
     machine = guest(box, script, "--net", "bridge", "--net-card", "virtio", "--web", "127.0.0.1:8006", "--access", "open",
