@@ -197,6 +197,8 @@ def test_a_discs_names_are_converted(podman, storage, folder):
 def test_a_users_own_container(rig, podman, image_archive, storage, linux_disk, device_group):
     """Rootless: an account of the host's with numbers of its own for what is in the container, and the device's group."""
     folder = storage(linux_disk)
+    # As udev has it on hosts, for the engine's own network.
+    rig.shell("modprobe -q tun; chmod 666 /dev/net/tun")
     rig.shell(f"id tester || useradd --create-home --shell /bin/sh --groups {device_group} tester; "
               f"usermod --add-subuids 200000-265535 --add-subgids 200000-265535 tester; chown -R tester: {folder}; chmod 711 /tmp/storage.*; "
               "mkdir -p /run/user/tester; chown tester: /run/user/tester; "
