@@ -95,6 +95,26 @@ sender.join()
 print("same" if back == data else f"{len(back)} bytes that differ")
 """
 
+# Sends so many bytes over TCP one way, and gets what they were by their digest: "take PORT" and "send ADDRESS PORT BYTES".
+FLOW = """
+import hashlib, socket, sys
+if sys.argv[1] == "take":
+    listener = socket.create_server(("::", int(sys.argv[2])), family=socket.AF_INET6, dualstack_ipv6=True)
+    print("ready")
+    while True:
+        peer = listener.accept()[0]
+        digest = hashlib.sha256()
+        while chunk := peer.recv(65536):
+            digest.update(chunk)
+        peer.sendall(digest.digest())
+        peer.close()
+data = hashlib.shake_128(b"casement").digest(int(sys.argv[4]))
+peer = socket.create_connection((sys.argv[2], int(sys.argv[3])), timeout=25)
+peer.sendall(data)
+peer.shutdown(socket.SHUT_WR)
+print("same" if peer.recv(32, socket.MSG_WAITALL) == hashlib.sha256(data).digest() else "other bytes")
+"""
+
 # A name server that knows every name: 192.0.2.N, where N is the length of the question. With "silent" it only listens.
 NAMES = """
 import select, socket, struct, sys
