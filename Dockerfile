@@ -4,12 +4,9 @@
 # The base is that of the build alone, whose packages the program's libraries are taken from; it may be named by its digest.
 ARG BASE=debian:12-slim
 FROM ${BASE} AS build
-# A moment such as 20260101T000000Z: Debian's packages are as they were then, and not of today.
-ARG SNAPSHOT=
-RUN [ -z "$SNAPSHOT" ] || { rm -f /etc/apt/sources.list.d/*; . /etc/os-release; \
-        for suite in "debian $VERSION_CODENAME" "debian $VERSION_CODENAME-updates" "debian-security $VERSION_CODENAME-security"; do \
-            echo "deb [check-valid-until=no] http://snapshot.debian.org/archive/${suite% *}/$SNAPSHOT ${suite#* } main"; \
-        done >/etc/apt/sources.list; }
+# Lines of apt's sources.list that take the place of the base's own: an archive of Debian's packages as they were on one day.
+ARG APT_SOURCES=
+RUN [ -z "$APT_SOURCES" ] || { rm -f /etc/apt/sources.list.d/*; printf '%s\n' "$APT_SOURCES" >/etc/apt/sources.list; }
 WORKDIR /casement
 COPY tools/setup tools/
 RUN tools/setup image

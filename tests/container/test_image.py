@@ -98,21 +98,17 @@ def test_beside_dockurrs_packages(image, capsys):
 
 
 def test_packages_of_a_moment(tmp_path):
-    """The Dockerfile's line as the build's shell runs it, in another folder: its own file stays, or one of a snapshot takes its place."""
+    """The Dockerfile's line as the build's shell runs it, in another folder: the base's own file stays, or what is given takes its place."""
     text = (machines.TREE / "Dockerfile").read_text()
-    line = re.search(r'^RUN (\[ -z "\$SNAPSHOT" \] (?:.*\\\n)*.*)', text, re.MULTILINE).group(1)
+    line = re.search(r'^RUN (\[ -z "\$APT_SOURCES" \] .*)', text, re.MULTILINE).group(1).replace("/etc/apt", str(tmp_path))
     (tmp_path / "sources.list.d").mkdir()
     own = tmp_path / "sources.list.d/debian.sources"
     own.write_text("Types: deb\n")
-    (tmp_path / "os-release").write_text("VERSION_CODENAME=bookworm\n")
-    line = line.replace("\\\n", " ").replace("/etc/apt", str(tmp_path)).replace("/etc/os-release", str(tmp_path / "os-release"))
-    subprocess.run(["sh", "-c", line], check=True, env={"SNAPSHOT": ""})
+    subprocess.run(["sh", "-c", line], check=True, env={"APT_SOURCES": ""})
     assert own.exists() and not (tmp_path / "sources.list").exists()
-    subprocess.run(["sh", "-c", line], check=True, env={"SNAPSHOT": "20260101T000000Z", "PATH": os.environ["PATH"]})
-    place = "deb [check-valid-until=no] http://snapshot.debian.org/archive"
-    assert (tmp_path / "sources.list").read_text().splitlines() == [
-        f"{place}/debian/20260101T000000Z bookworm main", f"{place}/debian/20260101T000000Z bookworm-updates main",
-        f"{place}/debian-security/20260101T000000Z bookworm-security main"]
+    lines = "\n".join(f"deb [check-valid-until=no] http://example.com/20260101/debian {suite} main" for suite in ("bookworm", "bookworm-updates"))
+    subprocess.run(["sh", "-c", line], check=True, env={"APT_SOURCES": lines, "PATH": os.environ["PATH"]})
+    assert (tmp_path / "sources.list").read_text() == lines + "\n"
     assert not own.exists()
 
 
