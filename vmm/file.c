@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,4 +54,25 @@ int file_sync_folder(const char *path)
         close(fd);
     free(copy);
     return failed;
+}
+
+/* Where the file system cannot rename without replacing it has links perhaps, and else the name is looked for. */
+static int rename_new(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    if (link(from, to) == 0)
+        return unlink(from) < 0 ? -errno : 0;
+    if (errno == EEXIST || access(to, F_OK) == 0)
+        return -EEXIST;
+    return rename(from, to) < 0 ? -errno : 0;
+}
+
+int file_name_new(const char *from, const char *to)
+{
+    int failed = rename_new(from, to);
+
+    return failed < 0 ? failed : file_sync_folder(to);
 }

@@ -2,12 +2,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "casement/bytes.h"
+#include "casement/file.h"
 #include "casement/image.h"
 #include "qcow2_queue.h"
 
@@ -158,6 +161,26 @@ int image_create(const struct image_options *options, struct error *error)
     if (failed < 0)
         unlink(options->path);
     return failed;
+}
+
+int image_create_whole(const struct image_options *options, struct error *error)
+{
+    char part[PATH_MAX];
+    struct image_options made = *options;
+    int failed;
+
+    made.path = part;
+    if ((size_t)snprintf(part, sizeof part, "%s.part", options->path) >= sizeof part)
+        return error_set(error, ENAMETOOLONG, "%s: %s; give a shorter one", options->path, strerror(ENAMETOOLONG));
+    if (unlink(part) < 0 && errno != ENOENT)
+        return error_set(error, errno, "%s: cannot be removed: %s; remove it", part, strerror(errno));
+    failed = image_create(&made, error);
+    if (failed < 0)
+        return failed;
+    failed = file_name_new(part, options->path);
+    if (failed == -EEXIST)
+        unlink(part);
+    return failed < 0 ? error_set(error, -failed, "%s: cannot be made: %s", options->path, strerror(-failed)) : 0;
 }
 
 static void describe(const struct qcow2_header *header, struct image_info *info)

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,12 +100,48 @@ static void folders(void **state)
     assert_int_equal(file_sync_folder("build/nowhere/anything"), -ENOENT);
 }
 
+static bool holds(const char *name, const char *text)
+{
+    char have[16] = "";
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, have, sizeof have - 1);
+
+    if (fd >= 0)
+        close(fd);
+    return length >= 0 && strcmp(have, text) == 0;
+}
+
+static void a_name_is_not_taken_from_another(void **state)
+{
+    char to[80];
+    int fd = open_new();
+
+    (void)state;
+    snprintf(to, sizeof to, "%s.named", path);
+    assert_int_equal(file_write(fd, "first", 5), 0);
+    close(fd);
+    assert_int_equal(file_name_new(path, to), 0);
+    assert_true(holds(to, "first"));
+    assert_int_equal(access(path, F_OK), -1);
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_int_equal(file_write(fd, "second", 6), 0);
+    close(fd);
+    assert_int_equal(file_name_new(path, to), -EEXIST);
+    assert_true(holds(to, "first"));
+    assert_true(holds(path, "second"));
+    assert_int_equal(file_name_new(path, "build/nowhere/anything"), -ENOENT);
+    assert_true(holds(path, "second"));
+    unlink(path);
+    unlink(to);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_read),
         cmocka_unit_test(signals_and_parts),
         cmocka_unit_test(folders),
+        cmocka_unit_test(a_name_is_not_taken_from_another),
     };
 
     for (size_t n = 0; n < SIZE; n++)

@@ -318,38 +318,6 @@ int container_settings_read(const struct container_place *place, struct containe
     return reader.no_memory ? error_set(error, ENOMEM, "environment: out of memory") : failed;
 }
 
-/* A file that has come meanwhile stays. Some file systems cannot promise that, and there it is looked for. */
-static int rename_new(const char *from, const char *to)
-{
-    int failed = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) < 0 ? errno : 0;
-
-    if (failed == EINVAL || failed == ENOSYS)
-        failed = access(to, F_OK) == 0 ? EEXIST : rename(from, to) < 0 ? errno : 0;
-    return failed;
-}
-
-/* Under another name until it is whole, so that nobody takes half of one for a disk. */
-static int make_disk(const struct container_disk *disk, struct error *error)
-{
-    char part[PATH_MAX];
-    const struct image_options options = {.path = part, .format = disk->format, .size = disk->size};
-    int failed;
-
-    if ((size_t)snprintf(part, sizeof part, "%s.part", disk->path) >= sizeof part)
-        return error_set(error, ENAMETOOLONG, "%s: %s", disk->path, strerror(ENAMETOOLONG));
-    if (unlink(part) < 0 && errno != ENOENT)
-        return error_set(error, errno, "%s: cannot be removed: %s", part, strerror(errno));
-    failed = image_create(&options, error);
-    if (failed < 0)
-        return failed;
-    failed = rename_new(part, disk->path);
-    if (failed == 0)
-        failed = -file_sync_folder(disk->path);
-    else
-        unlink(part);
-    return failed ? error_set(error, failed, "%s: cannot be made: %s", disk->path, strerror(failed)) : 0;
-}
-
 int container_settings_make_disks(const struct container_settings *settings, struct error *error)
 {
     int failed = 0;
@@ -358,7 +326,8 @@ int container_settings_make_disks(const struct container_settings *settings, str
         const struct container_disk *disk = &settings->disks[n];
         struct error why;
 
-        failed = make_disk(disk, &why);
+        failed = image_create_whole(
+            &(struct image_options){.path = disk->path, .format = disk->format, .size = disk->size}, &why);
         if (failed < 0)
             failed = error_set(error, -failed, "%s: %s", disk->variable, why.text);
     }

@@ -462,19 +462,9 @@ int pieces_commit(struct pieces *pieces, bool all, struct error *error)
     return 0;
 }
 
-/* A file system without RENAME_NOREPLACE may have links. */
-static int name_it(const struct pieces *pieces)
-{
-    if (renameat2(AT_FDCWD, pieces->part, AT_FDCWD, pieces->path, RENAME_NOREPLACE) == 0)
-        return 0;
-    if (errno != EINVAL && errno != ENOSYS)
-        return -errno;
-    return link(pieces->part, pieces->path) < 0 || unlink(pieces->part) < 0 ? -errno : 0;
-}
-
 int pieces_finish(struct pieces *pieces, struct error *error)
 {
-    int failed = fsync(pieces->part_fd) < 0 ? -errno : name_it(pieces);
+    int failed = fsync(pieces->part_fd) < 0 ? -errno : file_name_new(pieces->part, pieces->path);
 
     if (failed == -EEXIST)
         return already_there(pieces, error);
@@ -482,8 +472,7 @@ int pieces_finish(struct pieces *pieces, struct error *error)
         return cannot(pieces->path, "made", -failed, error);
     /* A state that is left over names a file that is not there, and counts as nothing. */
     unlink(pieces->state);
-    failed = file_sync_folder(pieces->path);
-    return failed < 0 ? cannot(pieces->path, "made", -failed, error) : 0;
+    return 0;
 }
 
 int pieces_put_away(struct pieces *pieces, struct error *error)

@@ -117,25 +117,17 @@ int prepare_look(struct preparation *p, struct error *error)
     return failed;
 }
 
-/* Under another name until it is whole, so that nobody takes half of one for a disk. */
 static int make_disk(struct preparation *p, struct error *error)
 {
-    char part[PATH_MAX + 8];
-    const struct image_options options = {
-        .path = part, .format = p->qcow2 ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW, .size = p->config->windows.disk_size};
+    const struct image_options options = {.path = p->disk,
+                                          .format = p->qcow2 ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW,
+                                          .size = p->config->windows.disk_size};
     int failed;
 
     if (p->disk_there)
         return 0;
     p->config->windows.answers.disk_size = options.size;
-    snprintf(part, sizeof part, "%s.part", p->disk);
-    if (unlink(part) < 0 && errno != ENOENT)
-        return error_set(error, errno, "%s: cannot be removed: %s", part, strerror(errno));
-    failed = image_create(&options, error);
-    if (failed == 0 && rename(part, p->disk) < 0)
-        failed = error_set(error, errno, "%s: cannot be made: %s", p->disk, strerror(errno));
-    if (failed == 0)
-        failed = file_sync_folder(p->disk) < 0 ? error_set(error, EIO, "%s: cannot be made durable", p->disk) : 0;
+    failed = image_create_whole(&options, error);
     p->disk_there = failed == 0;
     return failed;
 }
