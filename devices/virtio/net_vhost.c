@@ -141,21 +141,15 @@ static int hand_over(const struct net_vhost *vhost, unsigned ring, int tap)
                                      .used_user_addr = (uintptr_t)rings.device_area};
     struct vhost_vring_file kick = {ring, rings.kick_fd}, call = {ring, rings.call_fd}, error = {ring, vhost->error_fd},
                             backend = {ring, tap};
+    const struct {
+        unsigned long request;
+        const void *value;
+    } steps[] = {{VHOST_SET_VRING_NUM, &size},     {VHOST_SET_VRING_BASE, &base}, {VHOST_SET_VRING_ADDR, &areas},
+                 {VHOST_SET_VRING_KICK, &kick},    {VHOST_SET_VRING_CALL, &call}, {VHOST_SET_VRING_ERR, &error},
+                 {VHOST_NET_SET_BACKEND, &backend}};
 
-    if (failed == 0)
-        failed = set(vhost, VHOST_SET_VRING_NUM, &size);
-    if (failed == 0)
-        failed = set(vhost, VHOST_SET_VRING_BASE, &base);
-    if (failed == 0)
-        failed = set(vhost, VHOST_SET_VRING_ADDR, &areas);
-    if (failed == 0)
-        failed = set(vhost, VHOST_SET_VRING_KICK, &kick);
-    if (failed == 0)
-        failed = set(vhost, VHOST_SET_VRING_CALL, &call);
-    if (failed == 0)
-        failed = set(vhost, VHOST_SET_VRING_ERR, &error);
-    if (failed == 0)
-        failed = set(vhost, VHOST_NET_SET_BACKEND, &backend);
+    for (size_t n = 0; failed == 0 && n < ARRAY_SIZE(steps); n++)
+        failed = set(vhost, steps[n].request, steps[n].value);
     return failed;
 }
 
