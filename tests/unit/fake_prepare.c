@@ -8,6 +8,7 @@
 
 #include "../../vmm/options.h"
 #include "../../vmm/windows/wishes.h"
+#include "casement/bytes.h"
 #include "casement/log.h"
 #include "cmocka_all.h"
 #include "fake_folder.h"
@@ -113,6 +114,16 @@ int fake_start_with(const char *version, const char *const options[], unsigned c
 int fake_start(const char *version, const char *option)
 {
     return fake_start_with(version, &option, option ? 1 : 0);
+}
+
+const char *fake_prepare_option(const char *name, const char *file)
+{
+    static char texts[8][200];
+    static unsigned next;
+    char *text = texts[next++ % ARRAY_SIZE(texts)];
+
+    snprintf(text, sizeof texts[0], "%s=%s/%s", name, fake_folder, file);
+    return text;
 }
 
 void fake_prepare_step(enum journey_step step)

@@ -35,6 +35,9 @@ int fake_prepare_go(void);
 int fake_start_with(const char *version, const char *const options[], unsigned count);
 int fake_start(const char *version, const char *option);
 
+/* NAME=FOLDER/FILE with the test's folder; good for as long as it takes to make eight more. */
+const char *fake_prepare_option(const char *name, const char *file);
+
 void fake_prepare_step(enum journey_step step);
 
 /* From here on lines of the log are kept, until a text is looked for in them. */

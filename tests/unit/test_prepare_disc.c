@@ -25,16 +25,6 @@
 #define COPIES "<UseConfigurationSet>true</UseConfigurationSet>"
 #define OWN BEGIN SETUP(COPIES) "</unattend>"
 
-static const char *option(const char *name, const char *file)
-{
-    static char texts[4][200];
-    static unsigned next;
-    char *text = texts[next++ % 4];
-
-    snprintf(text, sizeof texts[0], "%s=%s/%s", name, fake_folder, file);
-    return text;
-}
-
 static void read_disc(struct fake_disc *disc)
 {
     assert_true(windows.p.disc >= 0);
@@ -61,11 +51,12 @@ static void all_that_is_asked_for(void **unused)
     snprintf(tree, sizeof tree, "%s/drivers", fake_folder);
     fake_prepare_driver(tree, "viostor");
     fake_prepare_driver(tree, "NetKVM");
-    assert_int_equal(fake_start_with(windows.iso,
-                                     (const char *[]){of_command, option("--oem", "oem"),
-                                                      option("--drivers", "drivers"), "--profile=virtio", "--user=Ada"},
-                                     5),
-                     0);
+    assert_int_equal(
+        fake_start_with(windows.iso,
+                        (const char *[]){of_command, fake_prepare_option("--oem", "oem"),
+                                         fake_prepare_option("--drivers", "drivers"), "--profile=virtio", "--user=Ada"},
+                        5),
+        0);
     read_disc(&disc);
     assert_true(has_part(&disc, ANSWERS_FILE, "<UseConfigurationSet>true<"));
     assert_true(has_part(&disc, ANSWERS_FILE, "<Name>Ada</Name>"));
@@ -105,8 +96,10 @@ static void an_answer_file_of_the_users(void **unused)
     (void)unused;
     fake_file(fake_below("own.xml"), latin, strlen(latin));
     fake_prepare_listen();
-    assert_int_equal(
-        fake_start_with(windows.iso, (const char *[]){option("--answer-file", "own.xml"), "--command=x"}, 2), 0);
+    assert_int_equal(fake_start_with(windows.iso,
+                                     (const char *[]){fake_prepare_option("--answer-file", "own.xml"), "--command=x"},
+                                     2),
+                     0);
     assert_false(fake_prepare_heard("UseConfigurationSet"));
     read_disc(&disc);
     fake_disc_has_text(&disc, ANSWERS_FILE, latin);
@@ -121,7 +114,7 @@ static void an_answer_file_that_copies_nothing(void **unused)
     (void)unused;
     fake_text(fake_below("own.xml"), BEGIN "</unattend>");
     fake_prepare_listen();
-    assert_int_equal(fake_start(windows.iso, option("--answer-file", "own.xml")), 0);
+    assert_int_equal(fake_start(windows.iso, fake_prepare_option("--answer-file", "own.xml")), 0);
     assert_true(
         fake_prepare_heard("own.xml: without <UseConfigurationSet>true</UseConfigurationSet> in the component"));
 }
@@ -204,23 +197,29 @@ static void what_no_disc_can_have(void **unused)
     (void)unused;
     snprintf(tree, sizeof tree, "%s/drivers", fake_folder);
     fake_text(fake_below("bad.xml"), "<unattend>\n<x></unattend>");
-    fake_refused(&windows.error, fake_start(url, option("--answer-file", "bad.xml")), EILSEQ, "bad.xml", "line 2");
+    fake_refused(&windows.error, fake_start(url, fake_prepare_option("--answer-file", "bad.xml")), EILSEQ, "bad.xml",
+                 "line 2");
     fake_prepare_run("truncate -s 1048577 %s/large.xml%s", fake_folder, "");
-    fake_refused(&windows.error, fake_start(url, option("--answer-file", "large.xml")), EFBIG, "large.xml", "1 MiB");
+    fake_refused(&windows.error, fake_start(url, fake_prepare_option("--answer-file", "large.xml")), EFBIG, "large.xml",
+                 "1 MiB");
     fake_prepare_run("mkdir %s/oem && touch %s/oem/what?", fake_folder, fake_folder);
-    fake_refused(&windows.error, fake_start(url, option("--oem", "oem")), EINVAL, "what?", "rename it");
+    fake_refused(&windows.error, fake_start(url, fake_prepare_option("--oem", "oem")), EINVAL, "what?", "rename it");
     fake_prepare_run("rm %s/oem/what? && truncate -s 2147483649 %s/oem/large", fake_folder, fake_folder);
-    fake_refused(&windows.error, fake_start(url, option("--oem", "oem")), EFBIG, "large", "2048 MiB");
+    fake_refused(&windows.error, fake_start(url, fake_prepare_option("--oem", "oem")), EFBIG, "large", "2048 MiB");
     fake_prepare_driver(tree, "viostor");
     for (unsigned scsi = 0; scsi < 2; scsi++)
-        fake_refused(
-            &windows.error,
-            fake_start_with(
-                url, (const char *[]){option("--drivers", "drivers"), scsi ? "--profile=scsi" : "--profile=virtio"}, 2),
-            ENOENT, scsi ? "Setup needs the drivers vioscsi and NetKVM" : "drivers viostor and NetKVM", "virtio-win");
+        fake_refused(&windows.error,
+                     fake_start_with(url,
+                                     (const char *[]){fake_prepare_option("--drivers", "drivers"),
+                                                      scsi ? "--profile=scsi" : "--profile=virtio"},
+                                     2),
+                     ENOENT, scsi ? "Setup needs the drivers vioscsi and NetKVM" : "drivers viostor and NetKVM",
+                     "virtio-win");
     fake_prepare_run("mv %s/drivers/viostor/w11 %s/drivers/viostor/w7", fake_folder, fake_folder);
-    fake_refused(&windows.error, fake_start("11", option("--drivers", "drivers")), ENOENT, "has drivers for w7", "w11");
-    fake_refused(&windows.error, fake_start("2022", option("--drivers", "drivers")), ENOENT, "none for 2k22", "newest");
+    fake_refused(&windows.error, fake_start("11", fake_prepare_option("--drivers", "drivers")), ENOENT,
+                 "has drivers for w7", "w11");
+    fake_refused(&windows.error, fake_start("2022", fake_prepare_option("--drivers", "drivers")), ENOENT,
+                 "none for 2k22", "newest");
     assert_int_equal(pages[0].requests, 0);
     fake_http_stop(server);
 }
@@ -237,7 +236,8 @@ static void drivers_for_whatever_a_link_leads_to(void **unused)
     snprintf(tree, sizeof tree, "%s/drivers", fake_folder);
     fake_prepare_driver(tree, "viostor");
     fake_prepare_run("mv %s/drivers/viostor/w11 %s/drivers/viostor/2k19", fake_folder, fake_folder);
-    fake_refused(&windows.error, fake_start(fake_http_url(server, "/w.iso"), option("--drivers", "drivers")), EBADMSG,
+    fake_refused(&windows.error,
+                 fake_start(fake_http_url(server, "/w.iso"), fake_prepare_option("--drivers", "drivers")), EBADMSG,
                  "w.iso", "");
     assert_true(pages[0].requests > 0);
     fake_http_stop(server);
@@ -252,29 +252,36 @@ static void drivers_that_setup_needs(void **unused)
     snprintf(tree, sizeof tree, "%s/drivers", fake_folder);
     fake_prepare_driver(tree, "viostor");
     fake_refused(&windows.error,
-                 fake_start_with(windows.iso, (const char *[]){option("--drivers", "drivers"), "--profile=virtio"}, 2),
+                 fake_start_with(windows.iso,
+                                 (const char *[]){fake_prepare_option("--drivers", "drivers"), "--profile=virtio"}, 2),
                  ENOENT, "viostor and NetKVM", "--drivers");
     fake_prepare_driver(tree, "NetKVM");
     fake_refused(&windows.error,
-                 fake_start_with(windows.iso, (const char *[]){option("--drivers", "drivers"), "--profile=scsi"}, 2),
+                 fake_start_with(windows.iso,
+                                 (const char *[]){fake_prepare_option("--drivers", "drivers"), "--profile=scsi"}, 2),
                  ENOENT, "vioscsi and NetKVM", "--profile inbox");
-    assert_int_equal(
-        fake_start_with(windows.iso, (const char *[]){option("--drivers", "drivers"), "--profile=virtio"}, 2), 0);
+    assert_int_equal(fake_start_with(windows.iso,
+                                     (const char *[]){fake_prepare_option("--drivers", "drivers"), "--profile=virtio"},
+                                     2),
+                     0);
     fake_prepare_driver(tree, "vioscsi");
-    assert_int_equal(
-        fake_start_with(windows.iso, (const char *[]){option("--drivers", "drivers"), "--profile=scsi"}, 2), 0);
+    assert_int_equal(fake_start_with(windows.iso,
+                                     (const char *[]){fake_prepare_option("--drivers", "drivers"), "--profile=scsi"},
+                                     2),
+                     0);
 }
 
 static void an_answer_file_that_cannot_be_read(void **unused)
 {
     (void)unused;
     fake_text(fake_below("own.xml"), OWN);
-    assert_int_equal(fake_prepare_look(windows.iso, (const char *[]){option("--answer-file", "own.xml")}, 1), 0);
+    assert_int_equal(
+        fake_prepare_look(windows.iso, (const char *[]){fake_prepare_option("--answer-file", "own.xml")}, 1), 0);
     fake_prepare_run("rm %s/own.xml%s", fake_folder, "");
     fake_refused(&windows.error, fake_prepare_go(), ENOENT, "own.xml", "name one that can be read");
     fake_prepare_run("mkdir %s/own.xml%s", fake_folder, "");
-    fake_refused(&windows.error, fake_start(windows.iso, option("--answer-file", "own.xml")), EINVAL, "own.xml",
-                 "is no file");
+    fake_refused(&windows.error, fake_start(windows.iso, fake_prepare_option("--answer-file", "own.xml")), EINVAL,
+                 "own.xml", "is no file");
 }
 
 int main(void)

@@ -13,16 +13,6 @@
 #include "fake_folder.h"
 #include "fake_prepare.h"
 
-static const char *option(const char *name, const char *file)
-{
-    static char texts[8][200];
-    static unsigned next;
-    char *text = texts[next++ % 8];
-
-    snprintf(text, sizeof texts[0], "%s=%s/%s", name, fake_folder, file);
-    return text;
-}
-
 static int look(const char *first, const char *second)
 {
     return fake_prepare_look(windows.iso, (const char *[]){first, second}, second ? 2 : 1);
@@ -37,13 +27,14 @@ static void a_secret_by_value_and_by_file(void **unused)
     (void)unused;
     fake_text(fake_below("secret"), "of the file\n");
     for (size_t n = 0; n < ARRAY_SIZE(rows); n++) {
-        int failed = look(rows[n][0], option(rows[n][1], "secret"));
+        int failed = look(rows[n][0], fake_prepare_option(rows[n][1], "secret"));
 
         assert_null(strstr(windows.error.text, "a-secret"));
         assert_null(strstr(windows.error.text, "BCDFG"));
         fake_refused(&windows.error, failed, EINVAL, rows[n][1], "leave one of them out");
     }
-    fake_refused(&windows.error, look(option("--password-file", "none"), NULL), ENOENT, "--password-file", "none");
+    fake_refused(&windows.error, look(fake_prepare_option("--password-file", "none"), NULL), ENOENT, "--password-file",
+                 "none");
 }
 
 /* The first line of each, without its end; others who can read it are a warning. */
@@ -57,7 +48,7 @@ static void secrets_of_files(void **unused)
 
     (void)unused;
     for (unsigned n = 0; n < 3; n++) {
-        options[n + 2] = option(names[n], names[n] + 2);
+        options[n + 2] = fake_prepare_option(names[n], names[n] + 2);
         snprintf(text, sizeof text, "%s\r\nanother line\n", lines[n]);
         fake_text(fake_below(names[n] + 2), text);
         fake_prepare_run("chmod 600 %s/%s", fake_folder, names[n] + 2);
@@ -86,15 +77,20 @@ static void places_that_are_not_what_they_must_be(void **unused)
     (void)unused;
     fake_text(fake_below("file"), "text");
     fake_prepare_run("mkdir %s/folder && mkfifo %s/pipe", fake_folder, fake_folder);
-    fake_refused(&windows.error, look(option("--oem", "none"), NULL), ENOENT, "--oem", "name one that can be read");
-    fake_refused(&windows.error, look(option("--oem", "file"), NULL), ENOTDIR, "--oem", "is no folder");
-    fake_refused(&windows.error, look(option("--answer-file", "none"), NULL), ENOENT, "--answer-file", "none");
-    fake_refused(&windows.error, look(option("--answer-file", "folder"), NULL), EINVAL, "--answer-file", "is no file");
-    fake_refused(&windows.error, look(option("--answer-file", "pipe"), NULL), EINVAL, "--answer-file", "is no file");
-    fake_refused(&windows.error, look(option("--drivers", "none"), NULL), ENOENT, "--drivers", "none");
-    fake_refused(&windows.error, look(option("--drivers", "pipe"), NULL), EINVAL, "--drivers", "is no file");
-    assert_int_equal(look(option("--drivers", "folder"), option("--oem", "folder")), 0);
-    assert_int_equal(look(option("--drivers", "file"), option("--answer-file", "file")), 0);
+    fake_refused(&windows.error, look(fake_prepare_option("--oem", "none"), NULL), ENOENT, "--oem",
+                 "name one that can be read");
+    fake_refused(&windows.error, look(fake_prepare_option("--oem", "file"), NULL), ENOTDIR, "--oem", "is no folder");
+    fake_refused(&windows.error, look(fake_prepare_option("--answer-file", "none"), NULL), ENOENT, "--answer-file",
+                 "none");
+    fake_refused(&windows.error, look(fake_prepare_option("--answer-file", "folder"), NULL), EINVAL, "--answer-file",
+                 "is no file");
+    fake_refused(&windows.error, look(fake_prepare_option("--answer-file", "pipe"), NULL), EINVAL, "--answer-file",
+                 "is no file");
+    fake_refused(&windows.error, look(fake_prepare_option("--drivers", "none"), NULL), ENOENT, "--drivers", "none");
+    fake_refused(&windows.error, look(fake_prepare_option("--drivers", "pipe"), NULL), EINVAL, "--drivers",
+                 "is no file");
+    assert_int_equal(look(fake_prepare_option("--drivers", "folder"), fake_prepare_option("--oem", "folder")), 0);
+    assert_int_equal(look(fake_prepare_option("--drivers", "file"), fake_prepare_option("--answer-file", "file")), 0);
     fake_refused(&windows.error, fake_prepare_look(fake_folder, NULL, 0), EISDIR, "--version", "disc image in it");
     fake_refused(&windows.error, fake_prepare_look("nonsense", NULL, 0), EINVAL, "--version nonsense", "11e");
     fake_refused(&windows.error, fake_prepare_look("ftp://host/w.iso", NULL, 0), EINVAL, "ftp://", "http and https");
