@@ -438,6 +438,7 @@ static void free_windows(struct config_windows *windows)
                        windows->domain_password_file,
                        windows->key_file,
                        windows->oem,
+                       windows->system_disk,
                        windows->answer_file,
                        windows->drivers,
                        (char *)windows->answers.edition,

@@ -59,6 +59,7 @@ struct config_windows {
     char *oem, *answer_file, *drivers; /* NULL: none */
     enum config_profile profile;
     bool profile_given;                      /* by the user */
+    char *system_disk;                       /* NULL: an image in the state folder */
     uint64_t disk_size;                      /* bytes */
     bool disk_size_given, disk_format_given; /* the user has said so: what differs is grown, or told */
     enum block_format disk_format;

@@ -183,6 +183,14 @@ int image_create_whole(const struct image_options *options, struct error *error)
     return failed < 0 ? error_set(error, -failed, "%s: cannot be made: %s", options->path, strerror(-failed)) : 0;
 }
 
+bool image_name_is_qcow2(const char *path)
+{
+    static const char ending[] = ".qcow2";
+    size_t length = strlen(path);
+
+    return length >= sizeof ending && strcmp(path + length - (sizeof ending - 1), ending) == 0;
+}
+
 static void describe(const struct qcow2_header *header, struct image_info *info)
 {
     info->size = header->size;

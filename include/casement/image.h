@@ -36,10 +36,13 @@ struct image_options {
 /* Makes an image that reads as zeroes, or as its backing image. Leaves no file behind when it fails. */
 int image_create(const struct image_options *options, struct error *error);
 /*
- * The same, for whoever may be cut off: the image is made as PATH.part, and has its name when it is whole and on the disk,
- * so that nobody takes half of one for a disk. A PATH.part that is left over is removed.
+ * The same, for whoever may be cut off: the image is made as PATH.part, and has its name when it is whole and on the
+ * disk, so that nobody takes half of one for a disk. A PATH.part that is left over is removed.
  */
 int image_create_whole(const struct image_options *options, struct error *error);
+
+/* Where a name alone says the format: .qcow2 is one, everything else raw. */
+bool image_name_is_qcow2(const char *path);
 
 struct image_info {
     uint64_t size, file_bytes,

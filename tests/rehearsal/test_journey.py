@@ -132,6 +132,23 @@ def check_untouched(one):
 
 
 @pytest.mark.long
+def test_a_block_device_as_the_system_disk(journey, rig):
+    one = journey("11")
+    device = rig.shell(f"truncate -s 768M {one.state}/backing && losetup -f --show {one.state}/backing").stdout.strip()
+    one.options += ["--system-disk", device]
+    one.installs()
+    assert (one.read()["step"], one.read()["disk"]) == ("installed", device)
+    for lose_journey in (False, True):
+        if lose_journey:
+            one.remove("journey.json")
+        machine = one.start("--version", "2022")
+        wait(machine, "REHEARSAL-DESKTOP edition=Professional")
+        stop(machine)
+        assert not re.search("Press any key|windowsPE", machine.serial)
+    assert rig.shell(f"ls {one.state}/data.* 2>/dev/null | wc -l; losetup -d {device}").stdout.strip() == "0"
+
+
+@pytest.mark.long
 def test_virtio_from_the_start(journey, rig, folder):
     one = journey("11", "--drivers", drivers.folder(folder))
     machine = one.start("--profile", "virtio")

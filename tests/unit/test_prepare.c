@@ -207,6 +207,92 @@ static void the_disk_grows(void **unused)
     }
 }
 
+static void write_system(const char *path)
+{
+    char sector[512] = "a system";
+    FILE *file = fopen(path, "r+");
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(sector, sizeof sector, 1, file), 1);
+    fclose(file);
+}
+
+/* In place of one in the folder, which is not made then. */
+static void a_disk_that_is_named(void **unused)
+{
+    const char *option = fake_prepare_option("--system-disk", "my.img"), *path = strchr(option, '=') + 1;
+    struct journey journey;
+
+    (void)unused;
+    fake_refused(&windows.error, fake_start(windows.iso, option), ENOENT, "--system-disk", "`casement image create`");
+    fake_refused(&windows.error, fake_start(windows.iso, fake_prepare_option("--system-disk", "state")), EINVAL,
+                 "--system-disk", "neither a block device nor a file");
+    fake_prepare_run("truncate -s 300M %s%s", path, "");
+    assert_int_equal(fake_start(windows.iso, option), 0);
+    assert_int_equal(access(windows.disk, F_OK), -1);
+    assert_int_equal(journey_read(windows.state, &journey, &windows.error), 0);
+    assert_int_equal(journey.step, JOURNEY_PREPARED);
+    assert_string_equal(journey.disk, path);
+    assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
+    assert_string_equal(windows.config.disks[0].path, path);
+    assert_int_equal(windows.config.disks[0].format, BLOCK_FORMAT_RAW);
+    assert_int_equal(windows.config.disk_count, 3);
+    /* Another wish, as long as Setup has not begun. */
+    assert_int_equal(fake_start(windows.iso, NULL), 0);
+    assert_int_equal(journey_read(windows.state, &journey, &windows.error), 0);
+    assert_string_equal(journey.disk, "");
+    assert_int_equal(access(windows.disk, F_OK), 0);
+
+    write_system(path);
+    fake_prepare_run("rm %s/*%s", windows.state, "");
+    assert_int_equal(fake_start(windows.iso, option), 0);
+    assert_int_equal(windows.p.journey.step, JOURNEY_INSTALLED);
+    assert_string_equal(windows.p.journey.disk, path);
+}
+
+static void its_format_is_in_the_name(void **unused)
+{
+    const char *option = fake_prepare_option("--system-disk", "my.qcow2"), *path = strchr(option, '=') + 1;
+    const struct image_options image = {.path = path, .format = BLOCK_FORMAT_QCOW2, .size = 300 * MiB};
+
+    (void)unused;
+    assert_int_equal(image_create(&image, &windows.error), 0);
+    assert_int_equal(fake_start_with(windows.iso, (const char *[]){option, "--disk-size=301M"}, 2), 0);
+    assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
+    assert_int_equal(windows.config.disks[0].format, BLOCK_FORMAT_QCOW2);
+    assert_true(disk_size(path, BLOCK_FORMAT_QCOW2) == 301 * MiB);
+}
+
+/* Setup would wipe a disk that is not the one it began with, and one that has a system may have got another name. */
+static void a_journey_belongs_to_its_disk(void **unused)
+{
+    static const char *const names[] = {"first.img", "other.img", "empty.img"};
+    const char *first, *other, *empty;
+    const char *options[3];
+
+    (void)unused;
+    for (unsigned n = 0; n < 3; n++) {
+        options[n] = fake_prepare_option("--system-disk", names[n]);
+        fake_prepare_run("truncate -s 256M %s%s", strchr(options[n], '=') + 1, "");
+    }
+    first = options[0], other = options[1], empty = options[2];
+    write_system(strchr(other, '=') + 1);
+    assert_int_equal(fake_start(windows.iso, first), 0);
+    fake_prepare_step(JOURNEY_INSTALLING);
+    for (unsigned n = 1; n < 4; n++)
+        fake_refused(&windows.error, fake_start(windows.iso, n < 3 ? options[n] : NULL), EINVAL, "first.img",
+                     "name that disk by --system-disk");
+    assert_int_equal(fake_start(windows.iso, first), 0);
+    assert_int_equal(windows.p.journey.step, JOURNEY_INSTALLING);
+
+    fake_prepare_step(JOURNEY_INSTALLED);
+    fake_refused(&windows.error, fake_start(windows.iso, empty), EINVAL, "first.img", "set-aside");
+    fake_refused(&windows.error, fake_start(windows.iso, NULL), EINVAL, "first.img", "set-aside");
+    assert_int_equal(fake_start(windows.iso, other), 0);
+    assert_string_equal(windows.p.journey.disk, strchr(other, '=') + 1);
+    fake_refused(&windows.error, fake_start(windows.iso, first), EINVAL, "other.img", "installed");
+}
+
 /* Before anything is made that would have to be undone. */
 static void what_the_edition_does_not_take(void **unused)
 {
@@ -453,6 +539,9 @@ int main(void)
         PREPARED(what_is_taken_over_keeps_its_bus),
         PREPARED(what_only_setup_needs_may_go),
         PREPARED(the_disk_grows),
+        PREPARED(a_disk_that_is_named),
+        PREPARED(its_format_is_in_the_name),
+        PREPARED(a_journey_belongs_to_its_disk),
         PREPARED(what_the_edition_does_not_take),
         PREPARED(what_the_edition_lacks_is_said),
         PREPARED(other_disks_wait),

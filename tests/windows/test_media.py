@@ -211,3 +211,10 @@ def test_an_old_windows_is_set_aside(tmp_path):
     (place / "data.img").rename(state / "data.img")
     (place / "journey.json").rename(state / "journey.json")
     windows(*start)  # the way back
+    # A disk that is not in the folder is nobody's to move.
+    device = tmp_path / "device.img"
+    device.write_bytes(b"a system" + bytes(1 << 20))
+    (state / "data.img").unlink()
+    (state / "journey.json").write_text(json.dumps({**journey, "disk": str(device)}))
+    said = windows("set-aside", "--state", state).stdout
+    assert f"{device}: stays as it is" in said and device.read_bytes().startswith(b"a system")

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../windows/journey.h"
 #include "casement/bytes.h"
 #include "casement/file.h"
 #include "casement/image.h"
@@ -222,8 +223,11 @@ const char *reader_find(struct reader *reader, const char *name)
 
 bool reader_has_system(struct reader *reader)
 {
-    const char *storage = reader_storage(reader);
+    const char *storage = reader_storage(reader), *disk = reader_system_disk(reader);
+    struct error ignored;
 
+    if (disk)
+        return journey_disk_used(disk, image_name_is_qcow2(disk), &ignored) > 0;
     return reader_exists(reader_text(reader, "%s/data.img", storage)) ||
            reader_exists(reader_text(reader, "%s/data.qcow2", storage));
 }

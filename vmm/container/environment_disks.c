@@ -52,7 +52,8 @@ int variable_disk_size(struct reader *reader, const struct variable *variable, c
     uint64_t bytes = 0;
     int failed;
 
-    if (!value || ((!strcasecmp(value, "max") || !strcasecmp(value, "half")) && reader_has_system(reader)))
+    if (!value || ((!strcasecmp(value, "max") || !strcasecmp(value, "half")) &&
+                   (reader_has_system(reader) || reader_system_disk(reader))))
         return 0;
     failed = size_of_disk(reader, variable->name, value, reader_storage(reader), &bytes);
     if (failed == 0)
@@ -149,38 +150,43 @@ static int find_bound(struct reader *reader, const char *name, const char **path
                : 0;
 }
 
-/* A new disk beside the one that was meant would be a machine without the user's data. */
-static int refuse_bound(struct reader *reader)
+/* A system disk that is not in the storage folder, and what names it; *path is NULL when it is there. */
+static int find_system(struct reader *reader, const char **variable, const char **path)
 {
     static const char *const names[] = {"disk", "disk1"};
-    const char *path = NULL;
-    bool qcow2 = false;
-    int failed = 0;
+    const char *plain = reader_text(reader, "%s/disk", reader->place->root);
+    int failed = find_device(reader, "DEVICE", 1, path);
+    bool qcow2;
 
-    for (size_t n = 0; n < ARRAY_SIZE(names) && failed == 0 && !path; n++)
-        failed = find_bound(reader, names[n], &path, &qcow2);
-    return failed == 0 && path ? error_set(reader->error, EINVAL,
-                                           "%s: the system disk is in the storage folder; bind the file at %s/data.%s "
-                                           "instead",
-                                           path, reader_storage(reader), qcow2 ? "qcow2" : "img")
-                               : failed;
+    *variable = failed == 0 && *path ? "DEVICE" : NULL;
+    if (failed == 0 && !*path && is_device(plain))
+        *path = plain;
+    for (size_t n = 0; n < ARRAY_SIZE(names) && failed == 0 && !*path; n++)
+        failed = find_bound(reader, names[n], path, &qcow2);
+    return failed;
 }
 
-/* Setup wipes the system disk: it must be the one that was meant. */
+const char *reader_system_disk(struct reader *reader)
+{
+    const char *variable, *path;
+    struct error ignored, *error = reader->error;
+    int failed;
+
+    reader->error = &ignored;
+    failed = find_system(reader, &variable, &path);
+    reader->error = error;
+    return failed < 0 ? NULL : path;
+}
+
 int variable_device(struct reader *reader, const struct variable *variable, const char *value)
 {
-    const char *device, *plain = reader_text(reader, "%s/disk", reader->place->root);
-    int failed = find_device(reader, variable->name, 1, &device);
+    const char *named, *path;
+    int failed = find_system(reader, &named, &path);
 
     (void)value;
-    if (failed == 0 && !device && is_device(plain))
-        device = plain;
-    if (failed == 0 && device)
-        return error_set(reader->error, EINVAL,
-                         "%s %s: %s; if Windows is on it, copy it there with `casement image convert %s %s/data.img`, "
-                         "or give it as a further disk by DEVICE2 or at /disk2",
-                         variable->name, device, variable->here, device, reader_storage(reader));
-    return failed < 0 ? failed : refuse_bound(reader);
+    if (failed == 0 && path)
+        reader_give(reader, variable->option, named, path);
+    return failed;
 }
 
 /* The folder's image if it has one, else one to be made. */

@@ -153,6 +153,7 @@ static int set_aside(struct tool_call *call)
     const char *folder = call->values[OPTION_STATE] ? call->values[OPTION_STATE] : "windows";
     struct config config = {.state = (char *)folder};
     char disk[PATH_MAX], place[PATH_MAX];
+    struct journey journey;
     int state =
         access(folder, F_OK) < 0
             ? error_set(&call->error, errno, "--state %s: %s; name the folder of a Windows", folder, strerror(errno))
@@ -162,6 +163,9 @@ static int set_aside(struct tool_call *call)
     snprintf(disk, sizeof disk, "%s/data.img", folder);
     if (access(disk, F_OK) < 0)
         snprintf(disk, sizeof disk, "%s/data.qcow2", folder);
+    /* A journey that cannot be read is put aside like any other. */
+    if (failed == 0 && journey_read(folder, &journey, &call->error) < 0)
+        journey = (struct journey){0};
     if (failed == 0)
         failed = journey_set_aside(folder, disk, place, sizeof place, &call->error);
     if (state >= 0)
@@ -172,6 +176,11 @@ static int set_aside(struct tool_call *call)
         fprintf(call->out, "%s: what was there lies in %s now; the next start installs anew\n", folder, place);
     else
         fprintf(call->out, "%s: nothing to set aside\n", folder);
+    if (*place && *journey.disk)
+        fprintf(call->out,
+                "%s: stays as it is; whatever is on it is started and never wiped, so fill it with zeroes to install "
+                "on it anew\n",
+                journey.disk);
     return TOOL_GOOD;
 }
 

@@ -32,10 +32,10 @@ static const struct field {
     {                                                                                           \
 #member, kind, offsetof(struct journey, member), sizeof((struct journey *)NULL)->member \
     }
-    FIELD(STEP, step),     FIELD(NUMBER, phase),       FIELD(TEXT, version), FIELD(TEXT, medium),
-    FIELD(TEXT, digest),   FIELD(FLAG, fetched_by_us), FIELD(NUMBER, image), FIELD(TEXT, edition),
-    FIELD(TEXT, language), FIELD(TEXT, profile),       FIELD(NUMBER, build), FIELD(TEXT, installed_at),
-    FIELD(TEXT, report),   FIELD(LATER_TEXT, tried),
+    FIELD(STEP, step),     FIELD(NUMBER, phase),       FIELD(TEXT, version),    FIELD(TEXT, medium),
+    FIELD(TEXT, digest),   FIELD(FLAG, fetched_by_us), FIELD(NUMBER, image),    FIELD(TEXT, edition),
+    FIELD(TEXT, language), FIELD(TEXT, profile),       FIELD(NUMBER, build),    FIELD(TEXT, installed_at),
+    FIELD(TEXT, report),   FIELD(LATER_TEXT, tried),   FIELD(LATER_TEXT, disk),
 #undef FIELD
 };
 

@@ -28,7 +28,8 @@ struct journey {
     bool fetched_by_us;            /* so it may be deleted */
     unsigned image;                /* its index on the medium */
     char edition[64], language[32], profile[16];
-    char tried[16]; /* the profile that the system disk may move to (profile.h) */
+    char disk[1024]; /* the system disk where it is not in the folder; else empty */
+    char tried[16];  /* the profile that the system disk may move to (profile.h) */
     unsigned build;
     char installed_at[32]; /* RFC 3339, by the host's clock */
     char report[256];      /* what the guest said last */

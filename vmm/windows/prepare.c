@@ -20,7 +20,7 @@ bool prepare_exists(const char *path)
 }
 
 /* An image that is there is the disk, whatever format is asked for. */
-static int find_disk(struct preparation *p, struct error *error)
+static int find_in_folder(struct preparation *p, struct error *error)
 {
     const char *folder = p->config->state;
     char raw[PATH_MAX], qcow2[PATH_MAX];
@@ -41,6 +41,53 @@ static int find_disk(struct preparation *p, struct error *error)
     return 0;
 }
 
+/* The user's disk is there, or the wishes would have been refused. */
+static int find_disk(struct preparation *p, struct error *error)
+{
+    const char *given = p->config->windows.system_disk;
+
+    if (!given)
+        return find_in_folder(p, error);
+    p->disk_there = true;
+    p->qcow2 = image_name_is_qcow2(given);
+    snprintf(p->disk, sizeof p->disk, "%s", given);
+    return 0;
+}
+
+static void note_disk(struct preparation *p)
+{
+    const char *given = p->config->windows.system_disk;
+
+    snprintf(p->journey.disk, sizeof p->journey.disk, "%s", given ? given : "");
+}
+
+/*
+ * The journey is of another disk than the one that is named now. A finished one may have got another name, or have been
+ * copied; Setup would wipe this one if it went on here.
+ */
+static int change_disk(struct preparation *p, struct error *error)
+{
+    const char *given = p->config->windows.system_disk, *was = p->journey.disk;
+    int used = 0;
+
+    if (strcmp(given ? given : "", was) == 0)
+        return 0;
+    if (p->journey.step == JOURNEY_INSTALLED && p->disk_there)
+        used = journey_disk_used(p->disk, p->qcow2, error);
+    if (used == 0)
+        return error_set(error, EINVAL,
+                         "%s: the journey of %s says that Windows is %s on %s; %s, or `casement windows set-aside "
+                         "--state %s` to begin anew",
+                         p->disk, p->config->state, journey_step_names[p->journey.step],
+                         *was ? was : "the disk in that folder",
+                         *was ? "name that disk by --system-disk" : "leave out --system-disk", p->config->state);
+    if (used < 0)
+        return used;
+    log_info("%s has a system on it and is started in place of %s", p->disk, *was ? was : "the disk in the folder");
+    note_disk(p);
+    return journey_write(p->config->state, &p->journey, error);
+}
+
 /* The journey does not know of the system that is on the disk: it is finished then, whoever did it. */
 static int adopt(struct preparation *p, struct error *error)
 {
@@ -48,7 +95,9 @@ static int adopt(struct preparation *p, struct error *error)
     snprintf(p->journey.report, sizeof p->journey.report, "found on the disk");
     if (!*p->journey.profile)
         snprintf(p->journey.profile, sizeof p->journey.profile, "%s", p->profile.used);
-    log_info("%s has a system or data on it; it is started and nothing is installed", p->disk);
+    note_disk(p);
+    log_info("%s has a system or data on it; it is started and nothing is installed%s", p->disk,
+             p->config->windows.system_disk ? " (fill it with zeroes first for that)" : "");
     return journey_write(p->config->state, &p->journey, error);
 }
 
@@ -69,6 +118,8 @@ static int look(struct preparation *p, struct error *error)
 
     if (failed == 0)
         failed = journey_read(p->config->state, &p->journey, error);
+    if (failed == 0 && p->journey.step >= JOURNEY_INSTALLING)
+        failed = change_disk(p, error);
     if (failed < 0)
         return failed;
     profile_plan(&p->profile, &p->journey, &p->config->windows);
@@ -102,7 +153,7 @@ enum journey_step prepare_step(struct config *config)
     struct error ignored;
 
     if (find_disk(&p, &ignored) < 0 || journey_read(config->state, &p.journey, &ignored) < 0)
-        return JOURNEY_NEW;
+        return JOURNEY_INSTALLED;
     if (p.journey.step < JOURNEY_INSTALLING && p.disk_there && journey_disk_used(p.disk, p.qcow2, &ignored) > 0)
         return JOURNEY_INSTALLED;
     return p.journey.step;
@@ -156,6 +207,7 @@ int prepare(void *opaque, struct waiting *waiting, struct error *error)
     /* Until Setup is started, what is asked for may change. */
     if (failed == 0 && p->journey.step < JOURNEY_INSTALLING) {
         p->journey.step = JOURNEY_PREPARED;
+        note_disk(p);
         snprintf(p->journey.profile, sizeof p->journey.profile, "%s", p->profile.used);
         failed = journey_write(p->config->state, &p->journey, error);
     }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "casement/bytes.h"
@@ -118,6 +119,7 @@ static void fit_disk(const struct preparation *p)
     const uint64_t wanted = windows->disk_size;
     struct image_info info = {0};
     struct error error;
+    struct stat file;
     int failed = 0;
 
     if (windows->disk_format_given && windows->disk_format != format)
@@ -126,6 +128,10 @@ static void fit_disk(const struct preparation *p)
                  windows->disk_format == BLOCK_FORMAT_QCOW2 ? "qcow2" : "raw", p->disk);
     if (!windows->disk_size_given)
         return;
+    if (stat(p->disk, &file) == 0 && S_ISBLK(file.st_mode)) {
+        log_info("--disk-size: %s is a block device and has the size that it has", p->disk);
+        return;
+    }
     failed = image_info(p->disk, format, true, &info, &error);
     if (failed == 0 && info.size > wanted)
         log_info("--disk-size: %s has %" PRIu64 " MiB and stays so, for a disk is never made smaller than it is",

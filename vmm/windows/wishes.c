@@ -108,6 +108,24 @@ static int check_places(const struct config_windows *windows, struct error *erro
     return failed == 0 ? check_file("--drivers", windows->drivers, true, error) : failed;
 }
 
+/* It is never made: a name that is wrong must not become another disk, which is empty. */
+static int check_system_disk(const char *path, struct error *error)
+{
+    struct stat info;
+
+    if (!path)
+        return 0;
+    if (strlen(path) >= sizeof((struct journey *)NULL)->disk)
+        return error_set(error, ENAMETOOLONG, "--system-disk: the path is too long; choose a shorter one");
+    if (stat(path, &info) < 0)
+        return error_set(error, errno,
+                         "--system-disk %s: %s; name a block device, or an image that `casement image create` has made",
+                         path, strerror(errno));
+    if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode))
+        return error_set(error, EINVAL, "--system-disk %s: neither a block device nor a file; name one", path);
+    return 0;
+}
+
 /*
  * What is for Setup alone. A Windows that is installed needs nothing of it, and must start when files that it was made
  * from have gone; an installation that has begun has its own medium.
@@ -143,6 +161,8 @@ int wishes_complete(struct config *config, struct source *source, struct error *
     answers->has_share = config->share != NULL;
     if (failed == 0 && windows->disk_size % 512)
         failed = error_set(error, EINVAL, "--disk-size: not a multiple of 512 bytes; give it in M or G");
+    if (failed == 0)
+        failed = check_system_disk(windows->system_disk, error);
     if (failed == 0)
         failed = check_for_setup(config, source, prepare_step(config), error);
     if (failed == 0)
