@@ -24,13 +24,13 @@ ARG VERSION=0.1.0
 # Of the sources: the commit, and where they are.
 ARG REVISION=
 ARG SOURCE=
-# The licence is the program's; those of the libraries are in /usr/share/doc.
+# The licence is that of the sources, and the strictest of the libraries that the program is linked with; all are in /usr/share/doc.
 LABEL org.opencontainers.image.title="Casement" \
       org.opencontainers.image.description="A virtual machine monitor that installs and runs Windows: one process, by /dev/kvm" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.source="$SOURCE" \
-      org.opencontainers.image.licenses="MIT"
+      org.opencontainers.image.licenses="MIT AND GPL-2.0-only"
 # So that `docker exec NAME casement ctl ...` finds it.
 ENV PATH=/usr/bin
 # 8006 is the page with its API, 3389 leads to Windows' Remote Desktop.

@@ -65,7 +65,7 @@ def test_what_engines_are_told(image, workplace):
     assert config["Healthcheck"] == {"Test": ["CMD", "/usr/bin/casement", "health"], "Interval": 30 * second, "Timeout": 30 * second,
                                      "StartPeriod": 60 * second}
     version = re.search("^VERSION := (.*)$", (machines.TREE / "Makefile").read_text(), re.MULTILINE).group(1)
-    wanted = {"version": version, "revision": labels["REVISION"], "source": labels["SOURCE"], "licenses": "MIT", "title": "Casement"}
+    wanted = {"version": version, "revision": labels["REVISION"], "source": labels["SOURCE"], "licenses": "MIT AND GPL-2.0-only", "title": "Casement"}
     assert wanted.items() <= {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}.items()
     assert found["created"] == "1970-01-01T00:00:00Z"
 
