@@ -118,7 +118,7 @@ def test_ram_max_in_a_limit(podman, container, storage, linux_disk):
 def test_a_block_device_as_the_system_disk(podman, container, storage, linux_disk):
     """At /disk1, as people have it there; the storage folder keeps all but the disk."""
     there, folder = storage(linux_disk), storage()
-    device = podman.rig.shell(f"losetup -f --show {there}/data.img").stdout.strip()
+    device = podman.rig.shell(f"modprobe -q loop; losetup -f --show {there}/data.img").stdout.strip()
     try:
         boots_and_stops(container(*DEVICE, "-v", f"{folder}:/storage", "--device", f"{device}:/disk1"), folder)
         assert podman.rig.shell(f"cd {folder} && ls data.* journey.json 2>/dev/null || true").stdout == "journey.json\n"

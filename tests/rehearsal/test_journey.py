@@ -134,7 +134,7 @@ def check_untouched(one):
 @pytest.mark.long
 def test_a_block_device_as_the_system_disk(journey, rig):
     one = journey("11")
-    device = rig.shell(f"truncate -s 768M {one.state}/backing && losetup -f --show {one.state}/backing").stdout.strip()
+    device = rig.shell(f"modprobe -q loop; truncate -s 768M {one.state}/backing && losetup -f --show {one.state}/backing").stdout.strip()
     one.options += ["--system-disk", device]
     one.installs()
     assert (one.read()["step"], one.read()["disk"]) == ("installed", device)
