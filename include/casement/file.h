@@ -16,8 +16,8 @@ int file_write(int fd, const void *from, size_t length);
 /* The folder that the path's last name is in goes to the disk: only then is a new name there after a power failure. */
 int file_sync_folder(const char *path);
 /*
- * A file that is whole gets its name, in the same folder, and the name goes to the disk. -EEXIST: another has it, and both
- * stay as they are.
+ * A file that is whole gets its name, in the same folder, and the name goes to the disk. -EEXIST: another has it, and
+ * both stay as they are.
  */
 int file_name_new(const char *from, const char *to);
 
