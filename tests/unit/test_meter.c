@@ -141,29 +141,41 @@ static void four_times_a_second(void **unused)
 
 static char lines[4096];
 
+/* Until the end of a file, or until nobody has the terminal open: what is written comes through it in parts. */
+static void read_lines(int fd)
+{
+    size_t used = 0;
+    ssize_t length;
+
+    while ((length = read(fd, lines + used, sizeof lines - 1 - used)) > 0)
+        used += (size_t)length;
+    lines[used] = 0;
+}
+
 /* What goes to standard error meanwhile; terminal: that it is one. */
 static void show(bool terminal, unsigned count, const struct fetch_progress *progress)
 {
-    int master = terminal ? posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC) : -1, before = dup(STDERR_FILENO), fd, at;
+    int master = terminal ? posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC) : -1, before = dup(STDERR_FILENO), fd;
     struct progress_lines state = {0};
-    ssize_t length;
 
     assert_true(!terminal || (master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0));
     fd = terminal ? open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC)
                   : open(fake_below("lines"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    at = terminal ? master : fd;
     assert_true(fd >= 0 && before >= 0 && dup2(fd, STDERR_FILENO) >= 0);
     for (unsigned n = 0; n < count; n++)
         progress_show(&state, &progress[n]);
     progress_end(&state);
     dup2(before, STDERR_FILENO);
     close(before);
-    length = terminal ? read(at, lines, sizeof lines - 1) : pread(at, lines, sizeof lines - 1, 0);
-    assert_true(length >= 0);
-    lines[length] = 0;
+    if (!terminal) {
+        assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+        read_lines(fd);
+    }
     close(fd);
-    if (terminal)
+    if (terminal) {
+        read_lines(master);
         close(master);
+    }
 }
 
 static const struct fetch_progress shown[] = {{"Downloading", 1500 * MB, 6000 * MB, 15800000, 3723},
