@@ -86,6 +86,12 @@ class Container:
         self._seen = 0
         podman("run", "--detach", "--name", self.name, *options, "localhost/casement", *arguments)
 
+    def start(self, serial):
+        """Once more, with nothing in the serial port's file of what the last guest sent."""
+        self.rig.run("rm", "-f", serial)
+        self._seen = 0
+        self.podman("start", self.name)
+
     def log(self):
         run = self.podman("logs", self.name)
         return run.stdout + run.stderr

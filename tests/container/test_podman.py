@@ -67,7 +67,7 @@ def test_the_readmes_line(container, podman, storage, linux_disk):
     podman("kill", "--signal", "KILL", one.name)
     podman("wait", one.name)
     assert one.state() == ("exited", 137)
-    podman("start", one.name)
+    one.start(f"{folder}/serial.log")
     assert one.wait_page("http://127.0.0.1:8006/healthz") == "ok\n"
     assert health(podman, one).startswith("running cpus=1 memory=640M")
     one.wait_serial(f"{folder}/serial.log", "GUEST-LISTENS")
@@ -169,7 +169,7 @@ def test_all_ports_lead_into_the_guest(podman, container, storage, serving_disk)
         assert is_alone(podman, one)
         assert one.stop()[1] == 0, one.log()
         if len(found) == 1:
-            podman("start", one.name)
+            one.start(f"{folder}/serial.log")
     assert found[0] == found[1] and found[0][0] == "172.30.0.2", found
 
 
@@ -244,7 +244,7 @@ def test_an_installation_is_rehearsed(podman, container, storage, folder):
         elif "DESKTOP" in line:
             assert rehearsal.answers_remote_desktop(podman.rig, 3389)
     assert one.stop()[1] == 0
-    podman("start", one.name)
+    one.start(serial)
     one.wait_serial(serial, "REHEARSAL-DESKTOP edition=Professional user=Ada", 600)
     one.wait_serial(serial, "REHEARSAL-LISTENS", 600)
     assert one.stop()[1] == 0
