@@ -153,7 +153,7 @@ enum journey_step prepare_step(struct config *config)
     struct error ignored;
 
     if (find_disk(&p, &ignored) < 0 || journey_read(config->state, &p.journey, &ignored) < 0)
-        return JOURNEY_INSTALLED;
+        return JOURNEY_NEW;
     if (p.journey.step < JOURNEY_INSTALLING && p.disk_there && journey_disk_used(p.disk, p.qcow2, &ignored) > 0)
         return JOURNEY_INSTALLED;
     return p.journey.step;

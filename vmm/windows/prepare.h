@@ -27,8 +27,7 @@ struct preparation {
 
 /*
  * How far the Windows of the state folder is, before the folder is anybody's; INSTALLED too when there is a system on a
- * disk that the journey does not know of, and where that cannot be told: no wish for Setup is looked at before
- * prepare_look() has said why.
+ * disk that the journey does not know of. NEW where that cannot be told: prepare_look() says why.
  */
 enum journey_step prepare_step(struct config *config);
 /*
