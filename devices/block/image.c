@@ -178,9 +178,11 @@ int image_create_whole(const struct image_options *options, struct error *error)
     if (failed < 0)
         return failed;
     failed = file_name_new(part, options->path);
-    if (failed == -EEXIST)
+    if (failed < 0) {
         unlink(part);
-    return failed < 0 ? error_set(error, -failed, "%s: cannot be made: %s", options->path, strerror(-failed)) : 0;
+        return error_set(error, -failed, "%s: cannot be made: %s", options->path, strerror(-failed));
+    }
+    return 0;
 }
 
 bool image_name_is_qcow2(const char *path)

@@ -72,8 +72,11 @@ print(*sorted(found), "silent", silent)
 """
 
 # Sends so many bytes over TCP, gets them back and compares: two processes, "serve PORT" and "ask ADDRESS PORT BYTES".
+# With "one-way" behind that, for both, only their digest comes back.
 BULK = """
 import hashlib, socket, sys, threading
+def answer(data):
+    return hashlib.sha256(data).digest() if sys.argv[-1] == "one-way" else data
 if sys.argv[1] == "serve":
     listener = socket.create_server(("::", int(sys.argv[2])), family=socket.AF_INET6, dualstack_ipv6=True)
     print("ready")
@@ -82,7 +85,7 @@ if sys.argv[1] == "serve":
         data = bytearray()
         while chunk := peer.recv(65536):
             data += chunk
-        peer.sendall(data)
+        peer.sendall(answer(data))
         peer.close()
 data = hashlib.shake_128(b"casement").digest(int(sys.argv[4]))
 peer = socket.create_connection((sys.argv[2], int(sys.argv[3])), timeout=25)
@@ -92,27 +95,7 @@ back = bytearray()
 while chunk := peer.recv(65536):
     back += chunk
 sender.join()
-print("same" if back == data else f"{len(back)} bytes that differ")
-"""
-
-# Sends so many bytes over TCP one way, and gets what they were by their digest: "take PORT" and "send ADDRESS PORT BYTES".
-FLOW = """
-import hashlib, socket, sys
-if sys.argv[1] == "take":
-    listener = socket.create_server(("::", int(sys.argv[2])), family=socket.AF_INET6, dualstack_ipv6=True)
-    print("ready")
-    while True:
-        peer = listener.accept()[0]
-        digest = hashlib.sha256()
-        while chunk := peer.recv(65536):
-            digest.update(chunk)
-        peer.sendall(digest.digest())
-        peer.close()
-data = hashlib.shake_128(b"casement").digest(int(sys.argv[4]))
-peer = socket.create_connection((sys.argv[2], int(sys.argv[3])), timeout=25)
-peer.sendall(data)
-peer.shutdown(socket.SHUT_WR)
-print("same" if peer.recv(32, socket.MSG_WAITALL) == hashlib.sha256(data).digest() else "other bytes")
+print("same" if back == answer(data) else f"{len(back)} bytes that differ")
 """
 
 # A name server that knows every name: 192.0.2.N, where N is the length of the question. With "silent" it only listens.

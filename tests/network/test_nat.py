@@ -3,7 +3,7 @@ import json
 import re
 
 import pytest
-from programs import ASK, BULK, DHCP6, ECHO, FLOW, LOOK_UP, NAMES, SCAN
+from programs import ASK, BULK, DHCP6, ECHO, LOOK_UP, NAMES, SCAN
 from world import MAC, kill, stop, until
 
 OWN = 8006  # the page's, which no test starts
@@ -114,8 +114,8 @@ def test_large_frames_are_cut_by_the_last_one(make_world, card):
     world = make_world(card=card)
     world.casement("--net", "nat")
     world.lease()
-    world.serve("outside", FLOW, "take", "7001")
-    world.serve("guest", FLOW, "take", "7002")
+    world.serve("outside", BULK, "serve", "7001", "one-way")
+    world.serve("guest", BULK, "serve", "7002", "one-way")
 
     def counters(way):
         return json.loads(world.run("box", "ip -j -s link show dev casement0"))[0]["stats64"][way]
@@ -123,7 +123,7 @@ def test_large_frames_are_cut_by_the_last_one(make_world, card):
     def mean(way, role, address, port):
         """One way at a time: the other's acknowledgements are as many as the receiver likes."""
         before = counters(way)
-        assert world.python(role, FLOW, "send", address, port, 8 << 20) == "same\n"
+        assert world.python(role, BULK, "ask", address, port, 8 << 20, "one-way") == "same\n"
         size, packets = (counters(way)[each] - before[each] for each in ("bytes", "packets"))
         assert size > 8 << 20
         return size / packets

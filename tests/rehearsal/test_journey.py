@@ -134,10 +134,19 @@ def check_untouched(one):
 @pytest.mark.long
 def test_a_block_device_as_the_system_disk(journey, rig):
     one = journey("11")
-    device = rig.shell(f"modprobe -q loop; truncate -s 768M {one.state}/backing && losetup -f --show {one.state}/backing").stdout.strip()
+    device = rig.shell(f"modprobe -q loop; cd {one.state} && truncate -s 768M backing other && echo data | dd of=other conv=notrunc && "
+                       "losetup -f --show $PWD/backing").stdout.strip()
     one.options += ["--system-disk", device]
+    machine = one.start()
+    wait(machine, "REHEARSAL-PHASE windowsPE begins")
+    kill(machine)
+    assert (one.read()["step"], one.read()["disk"]) == ("installing", device) and f"{one.state}/backing" in one.read()["disk_identity"]
+    # The name is another device's now: Setup would wipe it.
+    other = rig.shell(f"losetup -d {device} && losetup {device} {one.state}/other && sha256sum <{one.state}/other").stdout
+    machine = one.start()
+    assert machine.wait_end(300) == 1 and "and this is another disk" in said(machine)
+    assert rig.shell(f"losetup -d {device} && losetup {device} {one.state}/backing && sha256sum <{one.state}/other").stdout == other
     one.installs()
-    assert (one.read()["step"], one.read()["disk"]) == ("installed", device)
     for lose_journey in (False, True):
         if lose_journey:
             one.remove("journey.json")

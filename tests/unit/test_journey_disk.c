@@ -237,6 +237,28 @@ static void disks_that_cannot_be_read(void **state)
     assert_true(journey_disk_used(fake_below("disk.qcow2"), true, &error) < 0);
 }
 
+/* A file is who it is by its name. Of a device, where there is one that can be opened, at least the size is known. */
+static void identities(void **state)
+{
+    static const char *const devices[] = {"/dev/vda", "/dev/sda", "/dev/nvme0n1", "/dev/loop0"};
+    char text[512] = "before", few[8];
+
+    (void)state;
+    journey_disk_identity("/proc/self/exe", text, sizeof text);
+    assert_string_equal(text, "");
+    journey_disk_identity("/dev/null", text, sizeof text);
+    assert_string_equal(text, "");
+    journey_disk_identity(fake_below("nothing"), text, sizeof text);
+    assert_string_equal(text, "");
+    for (size_t n = 0; n < ARRAY_SIZE(devices); n++) {
+        journey_disk_identity(devices[n], text, sizeof text);
+        journey_disk_identity(devices[n], few, sizeof few);
+        assert_true(!*text || (strncmp(text, "bytes=", 6) == 0 && text[6] >= '0' && text[6] <= '9'));
+        assert_true(strncmp(few, text, sizeof few - 1) == 0 && strlen(few) < sizeof few);
+        assert_int_equal(strcspn(text, "\r\n\t"), strlen(text));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +267,7 @@ int main(void)
         IN_FOLDER(more_than_an_empty_table),
         IN_FOLDER(boot_sectors),
         IN_FOLDER(disks_that_cannot_be_read),
+        IN_FOLDER(identities),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -281,9 +281,13 @@ static void a_journey_belongs_to_its_disk(void **unused)
     fake_prepare_step(JOURNEY_INSTALLING);
     for (unsigned n = 1; n < 4; n++)
         fake_refused(&windows.error, fake_start(windows.iso, n < 3 ? options[n] : NULL), EINVAL, "first.img",
-                     "name that disk by --system-disk");
+                     "give the machine that one again");
     assert_int_equal(fake_start(windows.iso, first), 0);
     assert_int_equal(windows.p.journey.step, JOURNEY_INSTALLING);
+    /* A device of the same name that is not the same. */
+    strcpy(windows.p.journey.disk_identity, "bytes=1 wwid=a");
+    assert_int_equal(journey_write(windows.state, &windows.p.journey, &windows.error), 0);
+    fake_refused(&windows.error, fake_start(windows.iso, first), EINVAL, "wwid=a", "set-aside");
 
     fake_prepare_step(JOURNEY_INSTALLED);
     fake_refused(&windows.error, fake_start(windows.iso, empty), EINVAL, "first.img", "set-aside");

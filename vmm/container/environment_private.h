@@ -62,8 +62,7 @@ const char *reader_find(struct reader *reader, const char *name);
 bool reader_exists(const char *path);
 /* What further disks are on. */
 const char *reader_disk_bus(struct reader *reader);
-/* The system disk where it is not in the storage folder: a device or an image; NULL: it is, or what is named is none.
- */
+/* The device or image that is the system disk; NULL: it is in the storage folder, or what is named is no disk. */
 const char *reader_system_disk(struct reader *reader);
 /* Is a system installed here, or begun? */
 bool reader_has_system(struct reader *reader);

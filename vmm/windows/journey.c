@@ -35,7 +35,7 @@ static const struct field {
     FIELD(STEP, step),     FIELD(NUMBER, phase),       FIELD(TEXT, version),    FIELD(TEXT, medium),
     FIELD(TEXT, digest),   FIELD(FLAG, fetched_by_us), FIELD(NUMBER, image),    FIELD(TEXT, edition),
     FIELD(TEXT, language), FIELD(TEXT, profile),       FIELD(NUMBER, build),    FIELD(TEXT, installed_at),
-    FIELD(TEXT, report),   FIELD(LATER_TEXT, tried),   FIELD(LATER_TEXT, disk),
+    FIELD(TEXT, report),   FIELD(LATER_TEXT, tried),   FIELD(LATER_TEXT, disk), FIELD(LATER_TEXT, disk_identity),
 #undef FIELD
 };
 

@@ -28,8 +28,9 @@ struct journey {
     bool fetched_by_us;            /* so it may be deleted */
     unsigned image;                /* its index on the medium */
     char edition[64], language[32], profile[16];
-    char disk[1024]; /* the system disk where it is not in the folder; else empty */
-    char tried[16];  /* the profile that the system disk may move to (profile.h) */
+    char disk[1024];         /* the system disk where it is not in the folder; else empty */
+    char disk_identity[512]; /* its journey_disk_identity() */
+    char tried[16];          /* the profile that the system disk may move to (profile.h) */
     unsigned build;
     char installed_at[32]; /* RFC 3339, by the host's clock */
     char report[256];      /* what the guest said last */
@@ -50,6 +51,12 @@ void journey_delete_medium(const struct journey *journey);
  * without a GPT's copy with partitions at its end.
  */
 int journey_disk_used(const char *path, bool qcow2, struct error *error);
+
+/*
+ * What tells a block device from another one that has got its name, as names of devices go from one to another: its
+ * size and what its kernel knows of it. Empty for a file, and for what cannot be opened. Cut off at size.
+ */
+void journey_disk_identity(const char *path, char *text, size_t size);
 
 /*
  * Moves an old disk and its journey to backups/TIME below the folder, durably and before anything new is made; what is

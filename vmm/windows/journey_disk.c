@@ -1,11 +1,19 @@
 /*
- * Is a disk in use? What is not understood is data that somebody may want: empty is only a disk whose first MiB is
- * zeroes, or has a GUID partition table without partitions and nothing else, and whose end has no table with partitions
- * either (UEFI 2.10, 5).
+ * Is a disk in use, and which one is it? What is not understood is data that somebody may want: empty is only a disk
+ * whose first MiB is zeroes, or has a GUID partition table without partitions and nothing else, and whose end has no
+ * table with partitions either (UEFI 2.10, 5).
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "casement/block.h"
@@ -133,4 +141,50 @@ int journey_disk_used(const char *path, bool qcow2, struct error *error)
                                   "`casement image check`)",
                                   path, strerror(-result))
                       : result;
+}
+
+/* A line of sysfs behind what the text has already. */
+static size_t add_attribute(const char *folder, const char *name, char *text, size_t used, size_t size)
+{
+    char path[128], value[256];
+    int fd, added;
+    ssize_t length;
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    length = fd < 0 ? -1 : read(fd, value, sizeof value - 1);
+    if (fd >= 0)
+        close(fd);
+    for (ssize_t n = 0; n < length; n++) /* JSON takes it, and a newline ends it */
+        if (value[n] < ' ' || value[n] > '~')
+            value[n] = value[n] == '\n' ? 0 : '?';
+    value[MAX(length, 0)] = 0;
+    if (!*value || used >= size)
+        return used;
+    added = snprintf(text + used, size - used, " %s=%s", name, value);
+    return MIN(used + (size_t)added, size);
+}
+
+void journey_disk_identity(const char *path, char *text, size_t size)
+{
+    /* Of a disk, of what stands for one, and of a partition with its disk. */
+    static const char *const names[] = {
+        "wwid",      "serial", "device/wwid", "device/serial", "dm/uuid",        "md/uuid",         "loop/backing_file",
+        "partition", "start",  "../wwid",     "../serial",     "../device/wwid", "../device/serial"};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    char folder[64];
+    struct stat info;
+    uint64_t bytes;
+    size_t used;
+
+    text[0] = 0;
+    if (fd < 0)
+        return;
+    if (fstat(fd, &info) == 0 && S_ISBLK(info.st_mode) && ioctl(fd, BLKGETSIZE64, &bytes) == 0) {
+        snprintf(folder, sizeof folder, "/sys/dev/block/%u:%u", major(info.st_rdev), minor(info.st_rdev));
+        used = (size_t)snprintf(text, size, "bytes=%" PRIu64, bytes);
+        for (size_t n = 0; n < ARRAY_SIZE(names); n++)
+            used = add_attribute(folder, names[n], text, used, size);
+    }
+    close(fd);
 }

@@ -57,32 +57,44 @@ static int find_disk(struct preparation *p, struct error *error)
 static void note_disk(struct preparation *p)
 {
     const char *given = p->config->windows.system_disk;
+    struct journey *journey = &p->journey;
 
-    snprintf(p->journey.disk, sizeof p->journey.disk, "%s", given ? given : "");
+    snprintf(journey->disk, sizeof journey->disk, "%s", given ? given : "");
+    journey_disk_identity(p->disk, journey->disk_identity, sizeof journey->disk_identity);
+}
+
+static int refuse_disk(const struct preparation *p, struct error *error)
+{
+    const struct journey *journey = &p->journey;
+
+    return error_set(error, EINVAL,
+                     "%s: the journey of %s says that Windows is %s on %s%s%s, and this is another disk; give the "
+                     "machine that one again, or `casement windows set-aside --state %s` to begin anew",
+                     p->disk, p->config->state, journey_step_names[journey->step],
+                     *journey->disk ? journey->disk : "the disk in that folder", *journey->disk_identity ? ", " : "",
+                     journey->disk_identity, p->config->state);
 }
 
 /*
- * The journey is of another disk than the one that is named now. A finished one may have got another name, or have been
- * copied; Setup would wipe this one if it went on here.
+ * Is the disk that is named now the journey's? Setup, once it has begun, would wipe another one. An installed Windows
+ * may have got another name, or have been copied.
  */
-static int change_disk(struct preparation *p, struct error *error)
+static int check_disk(struct preparation *p, struct error *error)
 {
     const char *given = p->config->windows.system_disk, *was = p->journey.disk;
-    int used = 0;
+    bool same = strcmp(given ? given : "", was) == 0;
+    char identity[sizeof p->journey.disk_identity];
+    int used;
 
-    if (strcmp(given ? given : "", was) == 0)
+    if (p->journey.step == JOURNEY_INSTALLING) {
+        journey_disk_identity(p->disk, identity, sizeof identity);
+        return same && strcmp(identity, p->journey.disk_identity) == 0 ? 0 : refuse_disk(p, error);
+    }
+    if (same)
         return 0;
-    if (p->journey.step == JOURNEY_INSTALLED && p->disk_there)
-        used = journey_disk_used(p->disk, p->qcow2, error);
-    if (used == 0)
-        return error_set(error, EINVAL,
-                         "%s: the journey of %s says that Windows is %s on %s; %s, or `casement windows set-aside "
-                         "--state %s` to begin anew",
-                         p->disk, p->config->state, journey_step_names[p->journey.step],
-                         *was ? was : "the disk in that folder",
-                         *was ? "name that disk by --system-disk" : "leave out --system-disk", p->config->state);
-    if (used < 0)
-        return used;
+    used = p->disk_there ? journey_disk_used(p->disk, p->qcow2, error) : 0;
+    if (used <= 0)
+        return used < 0 ? used : refuse_disk(p, error);
     log_info("%s has a system on it and is started in place of %s", p->disk, *was ? was : "the disk in the folder");
     note_disk(p);
     return journey_write(p->config->state, &p->journey, error);
@@ -119,7 +131,7 @@ static int look(struct preparation *p, struct error *error)
     if (failed == 0)
         failed = journey_read(p->config->state, &p->journey, error);
     if (failed == 0 && p->journey.step >= JOURNEY_INSTALLING)
-        failed = change_disk(p, error);
+        failed = check_disk(p, error);
     if (failed < 0)
         return failed;
     profile_plan(&p->profile, &p->journey, &p->config->windows);
