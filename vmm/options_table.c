@@ -100,6 +100,8 @@ const struct option option_table[] = {
     {.name = "command", .metavar = "COMMAND", WISH(answers.command), .help = "run once at the first logon"},
     {.name = "oem", .metavar = "FOLDER", WISH(oem), .help = "folder to be copied to C:\\OEM; its install.bat is run at the first logon"},
     {.name = "answer-file", .metavar = "FILE", WISH(answer_file), .help = "your own answer file for Setup, used as it is instead of one made from these options"},
+    {.name = "manual", .metavar = "off|on", .fallback = "off", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.answers.manual, "off|on"),
+     .help = "answer Setup yourself, on the page; only what Windows 11 asks of a machine is waived for it, and its end is noticed"},
     {.name = "drivers", .metavar = "FOLDER|ISO", WISH(drivers), .help = "drivers for Setup and Windows: a folder, or a virtio-win disc image"},
     {.name = "profile", .metavar = "inbox|virtio|scsi|ahci", .fallback = "inbox", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.profile, "inbox|virtio|scsi|ahci"),
      .help = "system disk and network card: NVMe and Intel 82574L, which Windows has drivers for, virtio (fastest), for which it needs --drivers, virtio SCSI with the same card, or AHCI with an 82574L; an installed Windows changes in two starts, when it has shown that it drives such disks"},

@@ -5,8 +5,8 @@
  *
  * OUT is the disc's image, or a folder that is there already, which gets Autounattend.xml, SetupComplete.cmd and
  * command.txt. Names: those of struct answers with a text; disk, memory, disk_size (numbers), tpm, secure_boot, virtio,
- * no_autologon (any value); oem
- * and drivers (folders, brought to C:\OEM and to $WinPEDriver$); answer_file (used instead of the one that is made).
+ * no_autologon, manual (any value); oem and drivers (folders, brought to C:\OEM and to $WinPEDriver$); answer_file
+ * (used instead of the one that is made).
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -73,6 +73,7 @@ static void read_wish(struct wanted *wanted, char *word)
         {"secure_boot", NULL, &answers->secure_boot},
         {"virtio", NULL, &answers->virtio},
         {"no_autologon", NULL, &answers->no_autologon},
+        {"manual", NULL, &answers->manual},
     };
     char *value = strchr(word, '=');
     bool known = false;

@@ -131,6 +131,25 @@ def check_untouched(one):
     assert one.digest() == before
 
 
+def test_setup_answered_by_hand(journey):
+    one = journey("11", "--manual", "on", "--user", "Bob")
+    machine = one.start()
+    wait(machine, "REHEARSAL-ASKS")
+    assert "not used, for Setup asks for it" in said(machine) and "--user" in said(machine)
+    machine.ctl("type", "1 0 Ann")
+    machine.ctl("key", "enter")
+    assert "image=1 edition=Core disk=0" in wait(machine, r"REHEARSAL-INSTALLS .*[\r\n]").group()
+    report = wait(machine, r"CASEMENT-INSTALLED .*[\r\n]").group().strip()
+    wait(machine, "REHEARSAL-WAITS for a logon")
+    stop(machine)
+    found = one.read()
+    assert found["step"] == "installed" and report == f"CASEMENT-INSTALLED {found['report']}"
+    machine = one.start()
+    wait(machine, "REHEARSAL-WAITS for a logon")
+    stop(machine)
+    assert not re.search("Press any key|windowsPE", machine.serial)
+
+
 @pytest.mark.long
 def test_a_block_device_as_the_system_disk(journey, rig):
     one = journey("11")

@@ -94,6 +94,20 @@ def test_what_setup_is_told_passes(setting, system, wishes):
     made.run_script(SETUP_COMPLETE, check=True)
 
 
+@pytest.mark.parametrize("system", rehearsal.SYSTEMS)
+def test_what_is_left_to_a_person(setting, system):
+    """Setup asks; the machine is as Windows 11 wants it, and the script is run, whatever the person says."""
+    made = setting(system, ["manual=1", "virtio=1"])
+    assert made.judged(status=3) == "REHEARSAL-ASKS\n"
+    plan = made.judged([*MACHINE, "person", "1", "0", "Ann"])
+    assert "IMAGE=1\n" in plan and "ACCOUNT='Ann'\n" in plan and "CONFIGURATION_SET='1'\n" in plan
+    assert "has chosen image 9" in made.judged([*MACHINE, "person", "9", "0", "Ann"], 1)
+    made.run_script(SETUP_COMPLETE, check=True)
+    if system.startswith("11"):
+        made.change(made.xml, "BypassTPMCheck", "BypassNoCheck")
+        assert "This PC can't run Windows 11" in made.judged([*MACHINE, "person", "1", "0", "Ann"], 1)
+
+
 REFUSED = {
     "another language": ("<UILanguage>en-US", "<UILanguage>de-DE", "language page"),
     "another language of the new system": ("(oobeSystem.*?<UILanguage>)en-US", r"\1de-DE", "language page"),

@@ -1,11 +1,13 @@
 /*
  * Would Setup go through with this answer file, on this medium and machine, without asking anyone?
  *
- *     unattend ANSWERS IMAGES LANGUAGE MEMORY [tpm] [secure-boot] [DISK...]
+ *     unattend ANSWERS IMAGES LANGUAGE MEMORY [tpm] [secure-boot] [DISK...] [person IMAGE DISK NAME]
  *
  * IMAGES is the description in install.wim, LANGUAGE that of Setup itself, MEMORY and each DISK (in Setup's order) are
- * in MiB. Says "REHEARSAL-REFUSED: why" with status 1, or what is to be done as assignments for a shell. What it judges
- * by is what the vendor documents and what is known of Setup, not what the program under test does.
+ * in MiB. Says "REHEARSAL-REFUSED: why" with status 1, or what is to be done as assignments for a shell. Where the file
+ * leaves the image, the disk and the user to Setup's pages it says "REHEARSAL-ASKS" with status 3, unless a person has
+ * said them. What it judges by is what the vendor documents and what is known of Setup, not what the program under test
+ * does.
  */
 #include <ctype.h>
 #include <stdarg.h>
@@ -29,6 +31,8 @@ struct machine {
     const char *language;
     unsigned memory, disks[DISKS], disk_count;
     bool tpm, secure_boot;
+    unsigned chosen_image, chosen_disk; /* by a person */
+    const char *person;                 /* NULL: nobody is there */
 };
 
 /* The vendor's published keys that install without activating: defaults of retail media, and KMS clients' keys. */
@@ -303,10 +307,8 @@ static void check_waived(const struct document *answers, const char *check, cons
 }
 
 static void check_requirements(const struct document *answers, const struct document *images, unsigned image,
-                               const struct machine *machine)
+                               const struct machine *machine, unsigned disk)
 {
-    unsigned disk = number(text_of(answers, SETUP "/DiskConfiguration/Disk[1]/DiskID"));
-
     if (number(text_of(images, "WIM/IMAGE[%u]/WINDOWS/VERSION/BUILD", image)) < FIRST_WINDOWS_11 ||
         !is(text_of(images, "WIM/IMAGE[%u]/WINDOWS/INSTALLATIONTYPE", image), "Client"))
         return;
@@ -473,6 +475,38 @@ static void say_plan(const struct document *answers, const struct document *imag
     assign("LOGON_COMMAND", command ? command : "");
 }
 
+static bool leaves_all_to_setup(const struct document *answers)
+{
+    static const char *const said[] = {SETUP "/ImageInstall/", SETUP "/DiskConfiguration/", SETUP "/UserData/",
+                                       "oobeSystem/"};
+
+    for (size_t n = 0; n < answers->count; n++)
+        for (size_t s = 0; s < sizeof said / sizeof said[0]; s++)
+            if (strncmp(answers->elements[n].path, said[s], strlen(said[s])) == 0)
+                return false;
+    return true;
+}
+
+/* The layout is the one that Setup makes on an empty disk; nobody logs on by himself, and no key is asked for. */
+static void plan_by_hand(const struct document *answers, const struct document *images, const struct machine *machine)
+{
+    unsigned image = machine->chosen_image, disk = machine->chosen_disk;
+
+    if (!image || image > count_of(images, "WIM/IMAGE") || disk >= machine->disk_count)
+        refuse("the person has chosen image %u of %u, and disk %u of %u", image, count_of(images, "WIM/IMAGE"), disk,
+               machine->disk_count);
+    check_schema(answers, false);
+    check_languages(answers, machine);
+    check_commands(answers, SETUP "/RunSynchronous/RunSynchronousCommand", "Path");
+    check_requirements(answers, images, image, machine, disk);
+    printf("DISK=%u\n", disk);
+    assign("PARTITIONS", "EFI 100 FAT32 SYSTEM\nMSR 16 - -\nPrimary - NTFS Windows\n");
+    assign("WINDOWS_PARTITION", "3");
+    assign("ACCOUNT", machine->person);
+    assign("AUTOLOGON", "");
+    say_plan(answers, images, image);
+}
+
 static void read_machine(struct machine *machine, int argc, char **argv)
 {
     machine->language = argv[3];
@@ -482,38 +516,60 @@ static void read_machine(struct machine *machine, int argc, char **argv)
             machine->tpm = true;
         else if (is(argv[n], "secure-boot"))
             machine->secure_boot = true;
-        else if (isdigit((unsigned char)*argv[n]) && machine->disk_count < DISKS)
+        else if (is(argv[n], "person") && n + 4 == argc) {
+            machine->chosen_image = number(argv[n + 1]);
+            machine->chosen_disk = number(argv[n + 2]);
+            machine->person = argv[n + 3];
+            return;
+        } else if (isdigit((unsigned char)*argv[n]) && machine->disk_count < DISKS)
             machine->disks[machine->disk_count++] = number(argv[n]);
         else
             refuse("unknown word %s", argv[n]);
     }
 }
 
+static void plan_by_answers(const struct document *answers, const struct document *images,
+                            const struct machine *machine)
+{
+    unsigned image;
+
+    check_schema(answers, true);
+    check_pages(answers);
+    check_languages(answers, machine);
+    image = choose_image(answers, images);
+    check_commands(answers, SETUP "/RunSynchronous/RunSynchronousCommand", "Path");
+    check_commands(answers, "specialize/Microsoft-Windows-Deployment/RunSynchronous/RunSynchronousCommand", "Path");
+    check_commands(answers, SHELL "/FirstLogonCommands/SynchronousCommand", "CommandLine");
+    choose_disk(answers, machine);
+    check_requirements(answers, images, image, machine,
+                       number(text_of(answers, SETUP "/DiskConfiguration/Disk[1]/DiskID")));
+    choose_user(answers);
+    say_plan(answers, images, image);
+}
+
 int main(int argc, char **argv)
 {
     struct document answers = {0}, images = {0};
     struct machine machine = {0};
-    unsigned image;
+    int status = 0;
 
     if (argc < 5) {
-        fputs("usage: unattend ANSWERS IMAGES LANGUAGE MEMORY [tpm] [secure-boot] [DISK...]\n", stderr);
+        fputs("usage: unattend ANSWERS IMAGES LANGUAGE MEMORY [tpm] [secure-boot] [DISK...] [person IMAGE DISK NAME]\n",
+              stderr);
         return 2;
     }
     read_machine(&machine, argc, argv);
     read_answers(argv[1], &answers);
     read_description(argv[2], &images);
-    check_schema(&answers);
-    check_pages(&answers);
-    check_languages(&answers, &machine);
-    image = choose_image(&answers, &images);
-    check_commands(&answers, SETUP "/RunSynchronous/RunSynchronousCommand", "Path");
-    check_commands(&answers, "specialize/Microsoft-Windows-Deployment/RunSynchronous/RunSynchronousCommand", "Path");
-    check_commands(&answers, SHELL "/FirstLogonCommands/SynchronousCommand", "CommandLine");
-    choose_disk(&answers, &machine);
-    check_requirements(&answers, &images, image, &machine);
-    choose_user(&answers);
-    say_plan(&answers, &images, image);
+    if (!leaves_all_to_setup(&answers)) {
+        plan_by_answers(&answers, &images, &machine);
+    } else if (machine.person) {
+        plan_by_hand(&answers, &images, &machine);
+    } else {
+        puts("REHEARSAL-ASKS");
+        status = 3;
+    }
     destroy_document(&answers);
     destroy_document(&images);
-    return 0;
+    return status;
 }

@@ -38,8 +38,8 @@ const char *text_of(const struct document *document, const char *format, ...) __
 /* How many of a list: the path without its number. */
 unsigned count_of(const struct document *document, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Is every element known, of its form, and is what Setup would ask for there? */
-void check_schema(const struct document *document);
+/* Is every element known and of its form; complete: and is what Setup would ask for there? */
+void check_schema(const struct document *document, bool complete);
 /* Does the list keep its elements' numbers? */
 bool is_list(const char *name);
 

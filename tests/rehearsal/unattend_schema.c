@@ -335,11 +335,11 @@ static void check_element(const struct element *element)
         refuse("%s has no wcm:action=\"add\"", element->path);
 }
 
-void check_schema(const struct document *document)
+void check_schema(const struct document *document, bool complete)
 {
     for (size_t n = 0; n < document->count; n++)
         check_element(&document->elements[n]);
-    for (size_t n = 0; n < sizeof asked / sizeof asked[0]; n++)
+    for (size_t n = 0; complete && n < sizeof asked / sizeof asked[0]; n++)
         if (!text_of(document, "%s", asked[n]))
             refuse("%s is missing: Setup would ask", asked[n]);
 }

@@ -206,6 +206,8 @@ static const struct {
     {"UUID", "UUID=x", "uuid=x UUID", NULL, NULL},
     {"TZ", "TZ=Europe/Paris", NULL, NULL, NULL},
     {"BIOS", "BIOS=/fw.fd", "firmware=/fw.fd BIOS", NULL, NULL},
+    {"MANUAL", "MANUAL=Y", "manual=on MANUAL", NULL, NULL},
+    {"MANUAL", "MANUAL=N", "manual=off MANUAL", NULL, NULL},
     {"CONNECTIONS", "CONNECTIONS=8", "connections=8 CONNECTIONS", NULL, NULL},
     {"REMOVE", "REMOVE=N", "remove-medium=off REMOVE", NULL, NULL},
     {"COMMAND", "COMMAND=\"a b\" ", "command=\"a b\"  COMMAND", NULL, NULL},

@@ -96,6 +96,36 @@ static void places_that_are_not_what_they_must_be(void **unused)
     fake_refused(&windows.error, fake_prepare_look("ftp://host/w.iso", NULL, 0), EINVAL, "ftp://", "http and https");
 }
 
+static void setup_by_hand(void **unused)
+{
+    struct fake_disc disc;
+
+    (void)unused;
+    fake_text(fake_below("answers"), "<unattend/>");
+    fake_prepare_run("mkdir %s/folder && touch %s/folder/install.bat", fake_folder, fake_folder);
+    fake_refused(&windows.error, look("--manual=on", fake_prepare_option("--answer-file", "answers")), EINVAL,
+                 "--answer-file", "leave one of them out");
+    fake_prepare_listen();
+    assert_int_equal(look("--manual=on", NULL), 0);
+    assert_false(fake_prepare_heard("not used"));
+    fake_prepare_listen();
+    assert_int_equal(fake_start_with(windows.iso,
+                                     (const char *[]){"--manual=on", "--user=ada", "--command=ver",
+                                                      fake_prepare_option("--oem", "folder")},
+                                     4),
+                     0);
+    assert_true(fake_prepare_heard("Setup asks for it or is not there to do it: --user --command --oem"));
+    fake_disc_read(&disc, windows.p.disc);
+    assert_non_null(fake_disc_find(&disc, ANSWERS_FILE));
+    assert_non_null(fake_disc_find(&disc, ANSWERS_SCRIPT));
+    assert_null(fake_disc_find(&disc, ANSWERS_COMMAND));
+    assert_null(fake_disc_find(&disc, ANSWERS_OEM "/install.bat"));
+    fake_disc_free(&disc);
+    /* A Windows that is installed needs no answers. */
+    fake_prepare_step(JOURNEY_INSTALLED);
+    assert_int_equal(look("--manual=on", fake_prepare_option("--answer-file", "answers")), 0);
+}
+
 static void sizes_and_numbers(void **unused)
 {
     char other[160];
@@ -174,6 +204,7 @@ int main(void)
         PREPARED(a_secret_by_value_and_by_file),
         PREPARED(secrets_of_files),
         PREPARED(places_that_are_not_what_they_must_be),
+        PREPARED(setup_by_hand),
         PREPARED(sizes_and_numbers),
         PREPARED(the_port_of_remote_desktop),
         PREPARED(the_layout_to_type_on),

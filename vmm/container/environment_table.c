@@ -164,7 +164,7 @@ const struct variable container_variables[] = {
     {NOTHING("BALLOONING_INTERVAL", NULL), .fallback = "5", .meaning = "seconds between looks", .here = NO_BALLOON},
     {NOTHING("BALLOONING_DEBUG", "N"), .fallback = "N", .meaning = "its messages", .here = NO_BALLOON},
 
-    {.group = "Installation", REFUSED("MANUAL", "N"), .fallback = "N", .meaning = "answer Setup by hand", .here = "Setup is always answered yet; leave it out, or bind answers of your own at /custom.xml"},
+    {.group = "Installation", SWITCH("MANUAL"), .fallback = "N", .option = "manual", .meaning = "answer Setup by hand", .here = "on the page; Windows 11 is told to take the machine as it is"},
     {OPTION("CONNECTIONS"), .fallback = "4", .option = "connections", .meaning = "connections of a download"},
     {NOTHING("MIDO", "Y"), .fallback = "Y", .meaning = "fetch media from Microsoft", .here = "media come from nowhere else; bind one at /custom.iso"},
     {NOTHING("ESD", "N"), .fallback = "Y", .meaning = "fetch media as ESD", .here = "media are fetched as disc images; leave it out"},

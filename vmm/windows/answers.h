@@ -40,6 +40,7 @@ struct answers {
     const char *keyboard; /* a locale, or LLLL:KKKKKKKK; NULL: that of the region */
     const char *key; /* the user's, for the installed system; Setup gets the generic one, or this where none is known */
     const char *user, *password;                /* NULL: Docker and admin, as such containers have had them */
+    bool manual;                                /* Setup asks for all of this but what Windows 11 asks of a machine */
     bool no_autologon;                          /* the last phase and the report then wait for the first who logs in */
     const char *computer;                       /* NULL: Windows makes one up */
     const char *workgroup, *domain, *domain_ou; /* NULL: none; a workgroup or a domain */

@@ -23,7 +23,8 @@ enum {
     OEM = 16,
     COMMAND = 32,
     PROGRAMS = 64,
-    SHARE = 128
+    SHARE = 128,
+    MANUAL = 256
 };
 
 struct line {
@@ -100,6 +101,22 @@ static const struct line phases[] = {
     {ALWAYS, ""},
 };
 
+/*
+ * Who has answered Setup by hand has an account of his own, who may be nobody's administrator, and settings of his own:
+ * nothing is done as the user, and the report comes when Setup is over.
+ */
+static const struct line manual_phases[] = {
+    {ALWAYS, "@echo off"},
+    {ALWAYS, "setlocal EnableExtensions DisableDelayedExpansion"},
+    {ALWAYS, "set \"here=%~dp0\""},
+    {ALWAYS, "set \"log=%SystemRoot%\\Temp\\SetupComplete.log\""},
+    {ALWAYS, "call :system >>\"%log%\" 2>&1"},
+    {ALWAYS, "call :report >>\"%log%\" 2>&1"},
+    {ALWAYS, "exit /b 0"},
+    {ALWAYS, ""},
+    {ALWAYS, ":system"},
+};
+
 static const struct line as_system[] = {
     {ALWAYS, ":system"},
     {ALWAYS, "set \"system=done\""},
@@ -126,6 +143,9 @@ static const struct line as_system[] = {
     {SERVER, DWORD(POLICIES "Windows NT\\Reliability", "ShutdownReasonOn", "0")},
     {SERVER, DWORD(POLICIES "Windows NT\\Reliability", "ShutdownReasonUI", "0")},
     {ALWAYS, "if exist \"%SystemDrive%\\Windows.old\" rd /s /q \"%SystemDrive%\\Windows.old\""},
+};
+
+static const struct line for_machine[] = {
     /* The shared folder's client takes 50 MB at most by itself, and programs of an address with dots are distrusted. */
     {SHARE | SERVER, "powershell.exe -NoProfile -NonInteractive -Command \"Install-WindowsFeature WebDAV-Redirector\""},
     {SHARE, DWORD(WEB_CLIENT, "FileSizeLimitInBytes", "0xffffffff")},
@@ -133,6 +153,7 @@ static const struct line as_system[] = {
     {SHARE, DWORD(SHARE_ZONE, "http", "1")},
     {SHARE, "sc config WebClient start= auto"},
     {SHARE, "net start WebClient"},
+    {SHARE | MANUAL, "reg add \"" RUN "\" /v CasementShare /t REG_SZ /d \"" MAP_SHARE "\" /f"},
     /* Setup's copy of the answer disc, passwords and all: every pass that takes from it is over. */
     {ALWAYS, "if exist \"%SystemRoot%\\ConfigSetRoot\" rd /s /q \"%SystemRoot%\\ConfigSetRoot\""},
     {VIRTIO, "for /r \"%SystemRoot%\\Drivers\" %%f in (blnsvr.exe) do if exist \"%%f\" \"%%f\" -i"},
@@ -228,7 +249,29 @@ static unsigned conditions(const struct answer_plan *plan)
 
     return (plan->server ? SERVER : CLIENT) | (plan->windows11 ? WINDOWS_11 : 0) | (answers->virtio ? VIRTIO : 0) |
            (answers->has_share ? SHARE : 0) | (answers->has_oem ? OEM : 0) | (answers->command ? COMMAND : 0) |
-           (answers->has_oem || answers->command ? PROGRAMS : 0);
+           (answers->has_oem || answers->command ? PROGRAMS : 0) | (answers->manual ? MANUAL : 0);
+}
+
+static void put_answered(FILE *out, const struct answers *answers, unsigned is)
+{
+    PUT(out, phases, is);
+    PUT(out, as_system, is);
+    PUT(out, for_machine, is);
+    if (answers->key)
+        put_key(out, answers->key);
+    PUT(out, as_system_end, is);
+    PUT(out, as_user, is);
+    PUT(out, forget, is);
+    PUT(out, programs, is);
+    PUT(out, report, is);
+}
+
+static void put_manual(FILE *out, unsigned is)
+{
+    PUT(out, manual_phases, is);
+    PUT(out, for_machine, is);
+    PUT(out, as_system_end, is);
+    PUT(out, report, is);
 }
 
 char *answers_script(const struct answers *answers, const struct medium_image *image, size_t *size, struct error *error)
@@ -247,15 +290,10 @@ char *answers_script(const struct answers *answers, const struct medium_image *i
     }
     answers_plan(&plan, answers, image);
     is = conditions(&plan);
-    PUT(out, phases, is);
-    PUT(out, as_system, is);
-    if (answers->key)
-        put_key(out, answers->key);
-    PUT(out, as_system_end, is);
-    PUT(out, as_user, is);
-    PUT(out, forget, is);
-    PUT(out, programs, is);
-    PUT(out, report, is);
+    if (answers->manual)
+        put_manual(out, is);
+    else
+        put_answered(out, answers, is);
     if (fclose(out) != 0) {
         error_set(error, ENOMEM, "SetupComplete.cmd: out of memory");
         free(text);

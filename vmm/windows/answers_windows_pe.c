@@ -168,16 +168,23 @@ static void waive_checks(struct xml *xml, const struct answer_plan *plan)
     xml_close(xml);
 }
 
-void answers_windows_pe(struct xml *xml, const struct answer_plan *plan)
+static void all_questions(struct xml *xml, const struct answer_plan *plan)
 {
-    xml_open(xml, "settings");
-    xml_attribute(xml, "pass", "windowsPE");
-    international(xml, plan);
-    answers_component(xml, "Microsoft-Windows-Setup");
     disk(xml, plan);
     image_install(xml, plan);
     user_data(xml, plan);
     network_and_upgrade(xml);
+}
+
+void answers_windows_pe(struct xml *xml, const struct answer_plan *plan)
+{
+    xml_open(xml, "settings");
+    xml_attribute(xml, "pass", "windowsPE");
+    if (!plan->answers->manual)
+        international(xml, plan);
+    answers_component(xml, "Microsoft-Windows-Setup");
+    if (!plan->answers->manual)
+        all_questions(xml, plan);
     waive_checks(xml, plan);
     /* Setup copies $OEM$ from the answer file's medium and takes $WinPEDriver$ there. */
     xml_element(xml, "UseConfigurationSet", "true");

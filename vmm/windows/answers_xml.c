@@ -105,9 +105,11 @@ static void write_all(struct xml *xml, const struct answer_plan *plan)
     xml_attribute(xml, "xmlns", "urn:schemas-microsoft-com:unattend");
     xml_attribute(xml, "xmlns:wcm", "http://schemas.microsoft.com/WMIConfig/2002/State");
     answers_windows_pe(xml, plan);
-    answers_offline(xml);
-    answers_specialize(xml, plan);
-    answers_oobe(xml, plan);
+    if (!plan->answers->manual) {
+        answers_offline(xml);
+        answers_specialize(xml, plan);
+        answers_oobe(xml, plan);
+    }
     xml_close(xml);
 }
 

@@ -43,7 +43,7 @@ static int run_machine(struct preparation *p)
                             .profile = p->profile,
                             .watched = p->watched,
                             .remove_medium = windows->remove_medium,
-                            .silent = windows->answer_file || windows->answers.no_autologon};
+                            .silent = windows->answer_file || windows->answers.no_autologon || windows->answers.manual};
 
     return machine_main(p->config, follow_start(&follow));
 }

@@ -106,7 +106,9 @@ static int add_answers(const struct preparation *p, const struct medium_image *i
         return failed;
     text = answers_script(answers, image, &size, error);
     failed = text ? add_text(disc, ANSWERS_SCRIPT, text, size, error) : -EINVAL;
-    if (failed == 0 && answers->command)
+    if (failed < 0 || answers->manual)
+        return failed;
+    if (answers->command)
         failed = disc_add(disc, ANSWERS_COMMAND, answers->command, strlen(answers->command), error);
     return failed == 0 ? add_oem(p, disc, error) : failed;
 }

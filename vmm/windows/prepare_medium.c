@@ -175,7 +175,7 @@ static int identify(struct preparation *p, struct medium_image *image, struct er
         return failed;
     log_info("%s: %s, build %u.%u, %s", p->journey.medium, *image->display_name ? image->display_name : image->name,
              image->build, image->revision, image->language);
-    if (!p->config->windows.answer_file)
+    if (!p->config->windows.answer_file && !p->config->windows.answers.manual)
         answers_warn(&p->config->windows.answers, image);
     p->journey.image = image->index;
     p->journey.build = image->build;

@@ -108,6 +108,31 @@ static int check_places(const struct config_windows *windows, struct error *erro
     return failed == 0 ? check_file("--drivers", windows->drivers, true, error) : failed;
 }
 
+/* Setup asks for it then, or has no occasion to do it. */
+static int check_manual(const struct config_windows *windows, struct error *error)
+{
+    static const char *const names[] = {
+        "edition",   "region",      "keyboard-locale", "key",
+        "key-file",  "user",        "password",        "password-file",
+        "computer",  "workgroup",   "autologon",       "domain",
+        "domain-ou", "domain-user", "domain-password", "domain-password-file",
+        "command",   "oem",         "time-zone",
+    };
+    char unused[512] = "";
+
+    if (!windows->answers.manual)
+        return 0;
+    if (windows->answer_file)
+        return error_set(error, EINVAL, "--answer-file %s: with --manual nothing is answered; leave one of them out",
+                         windows->answer_file);
+    for (size_t n = 0; n < ARRAY_SIZE(names); n++)
+        if (options_wished(names[n]))
+            snprintf(unused + strlen(unused), sizeof unused - strlen(unused), " --%s", names[n]);
+    if (*unused)
+        log_warning("--manual: not used, for Setup asks for it or is not there to do it:%s", unused);
+    return 0;
+}
+
 /* It is never made: a name that is wrong must not become another disk, which is empty. */
 static int check_system_disk(const char *path, struct error *error)
 {
@@ -141,6 +166,8 @@ static int check_for_setup(struct config *config, const struct source *source, e
         failed = answers_check(&config->windows.answers, error);
     if (failed == 0 && step < JOURNEY_INSTALLED)
         failed = check_places(&config->windows, error);
+    if (failed == 0 && step < JOURNEY_INSTALLED)
+        failed = check_manual(&config->windows, error);
     return failed == 0 && step < JOURNEY_INSTALLING ? source_check("--version", source, error) : failed;
 }
 
