@@ -488,6 +488,7 @@ static void an_advertisement(void **state)
             break;
         case 3:
             assert_int_equal(what[2], 64);
+            assert_int_equal(what[3], 0x80);
             assert_memory_equal(what + 16, fake_lease.prefix6, 16);
             break;
         case 5:

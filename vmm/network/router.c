@@ -12,7 +12,6 @@
 #define OTHER 0x40
 #define LIFETIME 1800 /* seconds; it is announced anew long before */
 #define ON_LINK 0x80
-#define AUTONOMOUS 0x40 /* for systems without a DHCPv6 client */
 #define FOR_EVER UINT32_MAX
 
 enum { SOURCE_ADDRESS = 1, PREFIX = 3, MTU = 5, NAME_SERVERS = 25 };
@@ -49,7 +48,11 @@ size_t router_advertise(const struct lease *lease, uint8_t *message)
     put_be32(option + 4, lease->mtu);
     option = begin(&at, PREFIX, 4);
     option[2] = 64;
-    option[3] = ON_LINK | AUTONOMOUS;
+    /*
+     * No address of the guest's own making: a program that answers datagrams may do it from any that it has, and only
+     * an answer from the one that ports lead to finds its way back.
+     */
+    option[3] = ON_LINK;
     put_be32(option + 4, FOR_EVER);
     put_be32(option + 8, FOR_EVER);
     memcpy(option + 16, lease->prefix6, 16);
