@@ -439,6 +439,7 @@ static void free_windows(struct config_windows *windows)
                        windows->key_file,
                        windows->oem,
                        windows->system_disk,
+                       windows->start_disc,
                        windows->answer_file,
                        windows->drivers,
                        (char *)windows->answers.edition,

@@ -57,6 +57,7 @@ struct config_windows {
     struct answers answers; /* its strings are the config's own */
     char *password_file, *domain_password_file, *key_file;
     char *oem, *answer_file, *drivers; /* NULL: none */
+    char *start_disc;                  /* started before all else, and nothing is installed then; NULL: none */
     enum config_profile profile;
     bool profile_given;                      /* by the user */
     char *system_disk;                       /* NULL: an image in the state folder */

@@ -107,6 +107,8 @@ const struct option option_table[] = {
      .help = "system disk and network card: NVMe and Intel 82574L, which Windows has drivers for, virtio (fastest), for which it needs --drivers, virtio SCSI with the same card, or AHCI with an 82574L; an installed Windows changes in two starts, when it has shown that it drives such disks"},
     {.name = "system-disk", .metavar = "FILE", WISH(system_disk),
      .help = "a block device, or an image, as the system disk in place of one in the state folder; qcow2 if its name ends so; Windows is installed on it if it is empty, else it is started"},
+    {.name = "start-disc", .metavar = "ISO", WISH(start_disc),
+     .help = "a disc image that is started before all else, such as one with tools that repair a Windows; as long as it is given nothing is installed, and an empty disk waits for what the disc puts on it"},
     {.name = "disk-size", .metavar = "SIZE", .fallback = "64G", .type = SIZE, .only = OPTIONS_WINDOWS, AT(windows.disk_size), .least = 256 * MiB, .most = 64 * 1024 * GiB,
      .help = "size of the system disk; one that is smaller already is made larger"},
     {.name = "disk-format", .metavar = "raw|qcow2", .fallback = "raw", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.disk_format, "raw|qcow2"), .help = "format of the system disk, when it is made"},

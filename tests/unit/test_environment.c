@@ -135,7 +135,8 @@ static const struct {
     {"/disk1.img", "", "system-disk=/disk1.img -", NULL, "disk1.img"},
     {"/disk1.img", "DISK_SIZE=half", "system-disk=/disk.qcow2 -", NULL, "disk.qcow2"},
     {"/disk1.img", "", NULL, "!/disk.img: is a folder", "disk.img/"},
-    {"/start.iso", "", NULL, "/start.iso: it is not started; `casement run --cdrom", "start.iso"},
+    {"/start.iso", "", "start-disc=/start.iso -", NULL, "start.iso"},
+    {"/start.iso", "", "start-disc=/storage/start.iso -", NULL, "storage/start.iso"},
 
     {"NETWORK", "NETWORK=N", "net=none NETWORK", NULL, NULL},
     {"NETWORK", "NETWORK=nat", "forward=0.0.0.0:3389:3389 -",

@@ -187,7 +187,7 @@ const struct variable container_variables[] = {
     {PART("/disk2"), .option = "disk", .meaning = "block device as a further disk, up to /disk6", .here = "see DEVICE2"},
     {PART("/disk2.img"), .option = "disk", .meaning = "image as a further disk, up to /disk6.img, or with .qcow2", .here = "a device of that number comes before it, and it before the folder"},
     {PART("/disk1.img"), .option = "system-disk", .meaning = "image as the system disk, also /disk.img, or with .qcow2", .here = "a device comes before it, and it before what is in /storage"},
-    {PLACE("/start.iso"), .meaning = "disc that is started before all else", .here = "it is not started; `casement run --cdrom /start.iso --disk FILE` starts the machine from it"},
+    {PLACE("/start.iso"), .option = "start-disc", .meaning = "disc that is started before all else", .here = "also in the storage folder; nothing is installed as long as it is there"},
     {PART("/custom.iso"), .option = "version", .meaning = "medium to install from", .here = "also /boot.iso, and both in the storage folder"},
     {PLACE("/custom.xml"), .option = "answer-file", .meaning = "answers of one's own", .here = "also in the storage folder; used unchanged"},
     {PLACE("/oem"), .option = "oem", .meaning = "folder that is copied to C:\\OEM, whose install.bat is run", .here = "also in the storage folder"},

@@ -45,7 +45,7 @@ static int run_machine(struct preparation *p)
                             .remove_medium = windows->remove_medium,
                             .silent = windows->answer_file || windows->answers.no_autologon || windows->answers.manual};
 
-    return machine_main(p->config, follow_start(&follow));
+    return machine_main(p->config, windows->start_disc ? NULL : follow_start(&follow));
 }
 
 /* The state folder is ours from here on. */
@@ -53,7 +53,9 @@ static int go(struct preparation *p, struct error *error)
 {
     int failed = prepare_look(p, error);
 
-    if (failed == 0 && p->journey.step != JOURNEY_INSTALLED)
+    if (failed == 0 && p->config->windows.start_disc)
+        failed = prepare_start_disc(p, error);
+    else if (failed == 0 && p->journey.step != JOURNEY_INSTALLED)
         failed = waiting_run(p->config, prepare, p, error);
     if (failed == 0)
         failed = prepare_disks(p, error);

@@ -195,6 +195,15 @@ static int make_disk(struct preparation *p, struct error *error)
     return failed;
 }
 
+int prepare_start_disc(struct preparation *p, struct error *error)
+{
+    log_info("%s is started before all else, and nothing is installed as long as --start-disc is given",
+             p->config->windows.start_disc);
+    if (p->profile.change == PROFILE_TRIES)
+        p->profile = (struct profile_plan){.used = p->profile.used, .wished = p->profile.used};
+    return make_disk(p, error);
+}
+
 int prepare(void *opaque, struct waiting *waiting, struct error *error)
 {
     struct preparation *p = opaque;

@@ -39,6 +39,11 @@ int prepare_look(struct preparation *preparation, struct error *error);
 /* The steps that are left, as waiting_run()'s work; opaque is the preparation. 0, or -errno with a text. */
 int prepare(void *preparation, struct waiting *waiting, struct error *error);
 /*
+ * Instead of prepare(), for a start from the user's disc: the system disk is there, or is made empty; the profile
+ * stays. 0, or -errno with a text.
+ */
+int prepare_start_disc(struct preparation *preparation, struct error *error);
+/*
  * Makes the system disk as large as the user has said, if that is more than it has. Puts the disks that the step needs
  * in front of the user's, or instead of them; what a change of profile needs goes behind them, so that none of them
  * moves. Network card as in the profile. 0, or -errno with a text.

@@ -49,6 +49,16 @@ static int insert_media(struct preparation *p, struct error *error)
         error);
 }
 
+/* Firmware starts what is in front. */
+static int insert_start_disc(struct preparation *p, struct error *error)
+{
+    return insert(
+        p->config, 0,
+        &(struct config_disk){
+            .path = p->config->windows.start_disc, .cdrom = true, .bus = CONFIG_BUS_AHCI, .format = BLOCK_FORMAT_RAW},
+        error);
+}
+
 /* The drivers that are for the Windows that is installed, in the folder where Setup would have found them. */
 static int make_driver_disc(struct preparation *p, struct error *error)
 {
@@ -150,13 +160,14 @@ static void fit_disk(const struct preparation *p)
 int prepare_disks(struct preparation *p, struct error *error)
 {
     struct config *config = p->config;
-    bool installed = p->journey.step == JOURNEY_INSTALLED;
+    const bool other = config->windows.start_disc != NULL;
+    const bool setup = p->journey.step != JOURNEY_INSTALLED && !other;
     int failed;
 
     profile_tell(&p->profile, &p->journey, config->windows.drivers);
     config->card = profile_card(p->profile.used);
     /* Setup wipes the first disk that it finds, and no other may be taken for that one. */
-    if (!installed && config->disk_count) {
+    if (setup && config->disk_count) {
         log_info("the other disks are attached when Windows is installed");
         config_remove_disks(config);
     }
@@ -167,8 +178,10 @@ int prepare_disks(struct preparation *p, struct error *error)
                                           .bus = profile_bus(p->profile.used),
                                           .format = p->qcow2 ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW},
                     error);
-    if (failed == 0 && !installed)
+    if (failed == 0 && setup)
         failed = insert_media(p, error);
+    if (failed == 0 && other)
+        failed = insert_start_disc(p, error);
     if (failed == 0 && p->profile.change == PROFILE_TRIES)
         failed = insert_trial(p, error);
     return failed;

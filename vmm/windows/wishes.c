@@ -16,7 +16,9 @@
 #include "prepare.h"
 #include "wishes.h"
 
-#define DISKS_OF_OURS 4 /* the system disk, the medium, the answer disc, a disk for a driver to be tried on */
+/* The system disk, the medium, the answer disc, a disk for a driver to be tried on; or the first and a disc to start.
+ */
+#define DISKS_OF_OURS 4
 #define RDP "127.0.0.1:3389:3389"
 
 /* One of the pair: the text itself, or the file that has it. */
@@ -191,6 +193,8 @@ int wishes_complete(struct config *config, struct source *source, struct error *
     if (failed == 0)
         failed = check_system_disk(windows->system_disk, error);
     if (failed == 0)
+        failed = check_file("--start-disc", windows->start_disc, false, error);
+    if (failed == 0 && !windows->start_disc)
         failed = check_for_setup(config, source, prepare_step(config), error);
     if (failed == 0)
         failed = choose_layout(config, error);
