@@ -64,6 +64,7 @@ struct config_windows {
     uint64_t disk_size;                      /* bytes */
     bool disk_size_given, disk_format_given; /* the user has said so: what differs is grown, or told */
     enum block_format disk_format;
+    enum block_cache disk_cache;
     uint64_t connections;
     bool remove_medium;
 };

@@ -112,6 +112,8 @@ const struct option option_table[] = {
     {.name = "disk-size", .metavar = "SIZE", .fallback = "64G", .type = SIZE, .only = OPTIONS_WINDOWS, AT(windows.disk_size), .least = 256 * MiB, .most = 64 * 1024 * GiB,
      .help = "size of the system disk; one that is smaller already is made larger"},
     {.name = "disk-format", .metavar = "raw|qcow2", .fallback = "raw", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.disk_format, "raw|qcow2"), .help = "format of the system disk, when it is made"},
+    {.name = "disk-cache", .metavar = "none|host", .fallback = "none", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.disk_cache, "none|host"),
+     .help = "the system disk goes past the host's cache, or uses it; other disks say it themselves (--disk)"},
     {.name = "connections", .metavar = "N", .fallback = "4", .type = NUMBER, .only = OPTIONS_WINDOWS, AT(windows.connections), .least = 1, .most = 16, .help = "connections of a download"},
     {.name = "remove-medium", .metavar = "off|on", .fallback = "on", .only = OPTIONS_WINDOWS, CHOICE_OF(windows.remove_medium, "off|on"), .help = "delete a medium that was downloaded once Windows is installed"},
 

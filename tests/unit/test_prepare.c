@@ -44,6 +44,7 @@ static void from_an_image(void **unused)
     assert_int_equal(windows.config.disk_count, 3);
     assert_string_equal(windows.config.disks[0].path, windows.disk);
     assert_int_equal(windows.config.disks[0].bus, CONFIG_BUS_NVME);
+    assert_int_equal(windows.config.disks[0].cache, BLOCK_CACHE_NONE);
     assert_int_equal(windows.config.card, CONFIG_CARD_E1000E);
     assert_true(windows.config.disks[1].cdrom && windows.config.disks[2].cdrom && windows.config.disks[1].read_only);
     assert_string_equal(windows.config.disks[1].path, windows.iso);
@@ -345,10 +346,12 @@ static void other_disks_wait(void **unused)
     assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
     assert_int_equal(windows.config.disk_count, 3);
     fake_prepare_step(JOURNEY_INSTALLED);
-    assert_int_equal(fake_start(windows.iso, option), 0);
+    assert_int_equal(fake_start_with(windows.iso, (const char *[]){option, "--disk-cache=host"}, 2), 0);
     assert_int_equal(prepare_disks(&windows.p, &windows.error), 0);
     assert_int_equal(windows.config.disk_count, 2);
+    assert_int_equal(windows.config.disks[0].cache, BLOCK_CACHE_HOST);
     assert_string_equal(windows.config.disks[1].path, other);
+    assert_int_equal(windows.config.disks[1].cache, BLOCK_CACHE_NONE);
 }
 
 /* Until Setup has begun, the last word about the profile counts. */

@@ -176,7 +176,8 @@ int prepare_disks(struct preparation *p, struct error *error)
     failed = insert(config, 0,
                     &(struct config_disk){.path = p->disk,
                                           .bus = profile_bus(p->profile.used),
-                                          .format = p->qcow2 ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW},
+                                          .format = p->qcow2 ? BLOCK_FORMAT_QCOW2 : BLOCK_FORMAT_RAW,
+                                          .cache = config->windows.disk_cache},
                     error);
     if (failed == 0 && setup)
         failed = insert_media(p, error);
