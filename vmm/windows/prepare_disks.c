@@ -160,8 +160,8 @@ static void fit_disk(const struct preparation *p)
 int prepare_disks(struct preparation *p, struct error *error)
 {
     struct config *config = p->config;
-    const bool other = config->windows.start_disc != NULL;
-    const bool setup = p->journey.step != JOURNEY_INSTALLED && !other;
+    const bool start_disc = config->windows.start_disc != NULL;
+    const bool setup = p->journey.step != JOURNEY_INSTALLED && !start_disc;
     int failed;
 
     profile_tell(&p->profile, &p->journey, config->windows.drivers);
@@ -181,7 +181,7 @@ int prepare_disks(struct preparation *p, struct error *error)
                     error);
     if (failed == 0 && setup)
         failed = insert_media(p, error);
-    if (failed == 0 && other)
+    if (failed == 0 && start_disc)
         failed = insert_start_disc(p, error);
     if (failed == 0 && p->profile.change == PROFILE_TRIES)
         failed = insert_trial(p, error);
