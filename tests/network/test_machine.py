@@ -176,7 +176,7 @@ def check_peers(guests, kinds):
     """Two guests have each heard the other, by each of the kinds."""
     for own, machine in enumerate(guests):
         for kind in kinds:
-            said = machine.wait_serial(rf"^{kind} (\S+)", 400).group(1)
+            said = machine.wait_serial(rf"^{kind} (\S+)\s", 400).group(1)
             assert said == ("heard" if kind.startswith("PING") else f"guest-{1 - own}"), (own, kind)
 
 
@@ -237,7 +237,7 @@ def test_three_containers_with_a_bridge(rig, guest, boxes):
     kinds = ["TCP4", "UDP4", "PING4", "TCP6", "UDP6", "PING6"]
     check_peers(guests[:2], kinds)
     for kind in kinds:
-        assert guests[2].wait_serial(rf"^{kind} (\S+)", 400).group(1) == ("heard" if kind.startswith("PING") else "guest-0")
+        assert guests[2].wait_serial(rf"^{kind} (\S+)\s", 400).group(1) == ("heard" if kind.startswith("PING") else "guest-0")
     for n in range(3):
         assert rig.run("ip", "netns", "exec", outside, "curl", "-s", "-m", "60", f"http://10.9.0.5{n}/").stdout == f"guest-{n}\n"
     # Nothing of them stays in the containers, and the others go on.
@@ -262,7 +262,7 @@ def test_three_containers_in_user_mode(rig, guest, boxes):
         guests.append(guest(name, script, "--net", "user", "--forward", "0.0.0.0:8080:80", "--forward", "0.0.0.0:7070:7000/udp"))
     check_peers(guests[:2], ["TCP4", "UDP4"])
     for kind in ("TCP4", "UDP4"):
-        assert guests[2].wait_serial(rf"^{kind} (\S+)", 400).group(1) == "guest-0"
+        assert guests[2].wait_serial(rf"^{kind} (\S+)\s", 400).group(1) == "guest-0"
     for n in range(3):
         scan = rig.run("ip", "netns", "exec", outside, "/usr/bin/python3", "-c", SCAN, f"10.9.0.1{n}", "1-10000", seconds=600).stdout
         assert scan == "8080 silent 0\n"
