@@ -1,5 +1,7 @@
-/* A board with a virtio disk of 1 MiB, and its driver in the guest, honest or not, for unit tests of transport, queue
- * and disk: registers one at a time, chains of queue 0. */
+/*
+ * A board with a virtio disk of 1 MiB, and its driver in the guest, honest or not, for unit tests of transport, queue
+ * and disk: registers one at a time, chains of queue 0.
+ */
 #ifndef CASEMENT_TESTS_FAKE_VIRTIO_BENCH_H
 #define CASEMENT_TESTS_FAKE_VIRTIO_BENCH_H
 

@@ -1,5 +1,7 @@
-/* The NVMe controller as Windows' stornvme and firmware want it: one test for each requirement of platform contract
- * 6.3. */
+/*
+ * The NVMe controller as Windows' stornvme and firmware want it: one test for each requirement of platform contract
+ * 6.3.
+ */
 #include <string.h>
 
 #include "casement/bytes.h"

@@ -1,5 +1,7 @@
-/* What the NVMe controller says it is: PCI function and capabilities, Identify, the identifiers of its namespace; and
- * what it says it cannot (platform contract 6.3). */
+/*
+ * What the NVMe controller says it is: PCI function and capabilities, Identify, the identifiers of its namespace; and
+ * what it says it cannot (platform contract 6.3).
+ */
 #include <string.h>
 
 #include "casement/bytes.h"

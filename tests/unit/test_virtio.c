@@ -202,8 +202,10 @@ static void malformed_rings_break_the_device_until_reset(void **state)
     bench_destroy(bench);
 }
 
-/* Row 6: the same head twice at once. The second is refused while the first is in flight; if that was quicker, both are
- * served. */
+/*
+ * Row 6: the same head twice at once. The second is refused while the first is in flight; if that was quicker, both are
+ * served.
+ */
 static void a_head_given_twice_does_no_harm(void **state)
 {
     struct bench *bench = bench_create();

@@ -1,5 +1,7 @@
-/* Resets of a virtio disk under load, by its driver or with the whole machine: a sector keeps what the guest was told
- * of, and nothing is written into memory that is the guest's again (lessons 4.5, row 11). */
+/*
+ * Resets of a virtio disk under load, by its driver or with the whole machine: a sector keeps what the guest was told
+ * of, and nothing is written into memory that is the guest's again (lessons 4.5, row 11).
+ */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +13,10 @@
 #include "cmocka_all.h"
 #include "fake_virtio_bench.h"
 
-/* One write at a time a sector: what is in it is the last that the guest was told of, or one that was on its way when a
- * reset came. */
+/*
+ * One write at a time a sector: what is in it is the last that the guest was told of, or one that was on its way when a
+ * reset came.
+ */
 #define ROUNDS 1000
 #define WRITES 5
 #define SECTORS 64
