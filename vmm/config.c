@@ -96,6 +96,18 @@ int config_add_host_port(struct config *config, const char *value, struct error 
     return 0;
 }
 
+int config_add_share(struct config *config, const char *value, struct error *error)
+{
+    if (config->share_count == NET_SHARES)
+        return error_set(error, EINVAL, "--share %s: at most %d folders; bind others below one of them", value,
+                         NET_SHARES);
+    config->shares[config->share_count] = strdup(value);
+    if (!config->shares[config->share_count])
+        return error_set(error, ENOMEM, "configuration: out of memory");
+    config->share_count++;
+    return 0;
+}
+
 int config_set_mac(struct config *config, const char *value, struct error *error)
 {
     int used = 0;
@@ -339,15 +351,15 @@ static int check_contradictions(const struct config *config, struct error *error
         {"--append", "firmware", for_kernel, config->append != NULL, !kernel},
         {"--forward", "--net none", "there is no network to lead into; leave one out", config->forward_count > 0,
          no_net},
-        {"--share", "--net none", "the guest reaches the folder over its network; leave one out", config->share != NULL,
-         no_net},
+        {"--share", "--net none", "the guest reaches the folder over its network; leave one out",
+         config->share_count > 0, no_net},
         {"--share-readonly", "no --share", "there is no folder to protect; add --share FOLDER or leave it out",
-         config->share_read_only, !config->share},
+         config->share_read_only, !config->share_count},
         {"--mac", "--net none", "there is no card that has it; leave one out", config->mac_given, no_net},
         {"--forward", "--net bridge", "the guest has an address of its own, where all ports are its own; leave one out",
          config->forward_count > 0, config->net == CONFIG_NET_BRIDGE},
         {"--share", "--net bridge",
-         "the guest is on a network of others, and the folder is for it alone; leave one out", config->share != NULL,
+         "the guest is on a network of others, and the folder is for it alone; leave one out", config->share_count > 0,
          config->net == CONFIG_NET_BRIDGE},
         {"--net-interface", "--net", "only --net nat and --net bridge have a way out with a name; leave one out",
          config->net_interface != NULL, config->net != CONFIG_NET_NAT && config->net != CONFIG_NET_BRIDGE},
@@ -405,6 +417,16 @@ void config_complete_disk(const struct config *config, struct config_disk *disk)
         disk->queues = (unsigned)MIN(config->cpus, UINT64_C(4));
 }
 
+static int name_share_sockets(struct config *config)
+{
+    static const char *const names[NET_SHARES] = {"share.sock", "share2.sock", "share3.sock"};
+
+    for (unsigned n = 0; n < config->share_count; n++)
+        if (below_state(config, &config->share_sockets[n], names[n]) < 0)
+            return -ENOMEM;
+    return 0;
+}
+
 int config_complete(struct config *config, struct error *error)
 {
     int failed = check_contradictions(config, error);
@@ -423,8 +445,7 @@ int config_complete(struct config *config, struct error *error)
     if (!config->kernel)
         find_firmware(config);
     if ((!config->kernel && below_state(config, &config->vars, "vars.fd") < 0) ||
-        below_state(config, &config->control, "control.sock") < 0 ||
-        (config->share && below_state(config, &config->share_socket, "share.sock") < 0))
+        below_state(config, &config->control, "control.sock") < 0 || name_share_sockets(config) < 0)
         return error_set(error, ENOMEM, "configuration: out of memory");
     state_read(config);
     return 0;
@@ -476,8 +497,10 @@ void config_free(struct config *config)
     free(config->kernel);
     free(config->initrd);
     free(config->append);
-    free(config->share);
-    free(config->share_socket);
+    for (unsigned n = 0; n < NET_SHARES; n++) {
+        free(config->shares[n]);
+        free(config->share_sockets[n]);
+    }
     free(config->keyboard);
     free(config->serial);
     free(config->screenshot);

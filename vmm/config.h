@@ -92,8 +92,9 @@ struct config {
     unsigned host_port_count;
     uint8_t mac[6];
     bool mac_given;
-    char *share;        /* the folder that the guest sees; NULL: none */
-    char *share_socket; /* in the state folder */
+    char *shares[NET_SHARES];        /* folders that the guest sees */
+    char *share_sockets[NET_SHARES]; /* theirs, in the state folder */
+    unsigned share_count;
     bool share_read_only;
     /* Screen and console */
     unsigned display_width, display_height; /* 0: no display */
@@ -139,6 +140,7 @@ const struct block_options *config_disk_image(const struct config_disk *disk, st
 #define CONFIG_DISK_ID 16
 void config_disk_id(const struct config *config, unsigned n, char id[CONFIG_DISK_ID]);
 int config_add_forward(struct config *config, const char *value, struct error *error);
+int config_add_share(struct config *config, const char *value, struct error *error);
 int config_add_host_port(struct config *config, const char *value, struct error *error);
 int config_set_mac(struct config *config, const char *value, struct error *error);
 int config_set_uuid(struct config *config, const char *value, struct error *error);

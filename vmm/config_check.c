@@ -191,12 +191,16 @@ static int check_disks(const struct config *config, struct error *error)
     return 0;
 }
 
-static int check_share(const struct config *config, struct error *error)
+static int check_shares(const struct config *config, struct error *error)
 {
-    const struct share_options options = {
-        .folder = config->share, .state = config->state, .read_only = config->share_read_only};
+    int failed = 0;
 
-    return config->share ? share_check(&options, error) : 0;
+    for (unsigned n = 0; n < config->share_count && failed == 0; n++)
+        failed = share_check(&(const struct share_options){.folder = config->shares[n],
+                                                           .state = config->state,
+                                                           .read_only = config->share_read_only},
+                             error);
+    return failed;
 }
 
 int config_read_vnc_password(const struct config *config, char *password, size_t size, struct error *error)
@@ -261,7 +265,7 @@ int config_check(const struct config *config, struct error *error)
 {
     static int (*const checks[])(const struct config *, struct error *) = {
         check_memory, state_check,   check_shared_files, check_outputs, check_disks,
-        check_boot,   network_check, check_share,        check_vnc,     check_web,
+        check_boot,   network_check, check_shares,       check_vnc,     check_web,
     };
     int failed = 0;
 

@@ -331,7 +331,7 @@ int machine_main(const struct config *config, const struct machine_follower *fol
     pthread_mutex_init(&m->fault_lock, NULL);
     pthread_mutex_init(&m->statistics.lock, NULL);
     lifecycle_block_signals();
-    if (network_open(config, &m->net, &m->share_listener, &error) < 0 || rights_drop(RIGHTS_KEPT, &error) < 0) {
+    if (network_open(config, &m->net, m->share_listeners, &error) < 0 || rights_drop(RIGHTS_KEPT, &error) < 0) {
         log_error("%s", error.text);
         exit_code = EXIT_CODE_CONFIGURATION;
     } else if (machine_create(m, &error) < 0) {

@@ -135,17 +135,22 @@ static int create_viewers(struct machine *m, struct error *error)
     return failed;
 }
 
-static int create_share(struct machine *m, struct error *error)
+static int create_shares(struct machine *m, struct error *error)
 {
     const struct config *config = m->config;
-    const struct share_options options = {.folder = config->share,
-                                          .state = config->state,
-                                          .name = config->name,
-                                          .socket = !m->share_listener ? config->share_socket : NULL,
-                                          .listener = m->share_listener,
-                                          .read_only = config->share_read_only};
+    int failed = 0;
 
-    return config->share ? share_create(&options, &m->share, error) : 0;
+    for (unsigned n = 0; n < config->share_count && failed == 0; n++) {
+        const struct share_options options = {.folder = config->shares[n],
+                                              .state = config->state,
+                                              .name = config->name,
+                                              .socket = !m->share_listeners[n] ? config->share_sockets[n] : NULL,
+                                              .listener = m->share_listeners[n],
+                                              .read_only = config->share_read_only};
+
+        failed = share_create(&options, &m->shares[n], error);
+    }
+    return failed;
 }
 
 static int create_network(struct machine *m, struct error *error)
@@ -228,8 +233,8 @@ int machine_load_kernel(struct machine *m, struct error *error)
 int machine_create(struct machine *m, struct error *error)
 {
     static int (*const parts[])(struct machine *, struct error *) = {
-        create_core,  create_vcpus, create_chipset, create_display, create_usb,       create_firmware,
-        disks_create, create_share, create_network, create_viewers, lifecycle_create,
+        create_core,  create_vcpus,  create_chipset, create_display, create_usb,       create_firmware,
+        disks_create, create_shares, create_network, create_viewers, lifecycle_create,
     };
     int failed;
 
@@ -263,9 +268,11 @@ void machine_destroy(struct machine *m)
     board_destroy_devices(&m->board);
     if (m->net)
         m->net->ops->destroy(m->net);
-    share_destroy(m->share);
-    if (m->share_listener)
-        close(m->share_listener);
+    for (unsigned n = 0; n < NET_SHARES; n++) {
+        share_destroy(m->shares[n]);
+        if (m->share_listeners[n])
+            close(m->share_listeners[n]);
+    }
     disks_close(m);
     input_destroy(m->input);
     if (m->board.pci)

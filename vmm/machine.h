@@ -76,9 +76,9 @@ struct machine {
     struct xhci *xhci;
     struct rfb *rfb; /* NULL without a display */
     struct fw_cfg *fw_cfg;
-    struct share *share; /* NULL: no folder is shared */
+    struct share *shares[NET_SHARES]; /* NULL: no folder is shared there */
     struct net_backend *net;
-    int share_listener; /* of the network, where it has one; 0: none */
+    int share_listeners[NET_SHARES]; /* of the network, where it has them; 0: none */
     struct net_counters net_counters;
     struct block *disks[CONFIG_DISKS];
     struct disk_watch {

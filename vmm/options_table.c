@@ -50,8 +50,8 @@ const struct option option_table[] = {
      .help = "with --net nat, ports that are kept from the guest although nobody listens on them here yet; those on which a program listens are never the guest's"},
     {.name = "mac", .metavar = "ADDRESS", .type = SPECIAL, .apply = config_set_mac, .derived = "from the UUID", .show = config_show_mac,
      .help = "address of the network card; without it derived from the UUID"},
-    {.name = "share", .metavar = "FOLDER", .type = TEXT, AT(share),
-     .help = "a folder of the host that the guest may use as a drive, over WebDAV at http://" NET_SHARE_ADDRESS "/; needs nothing installed in Windows"},
+    {.name = "share", .metavar = "FOLDER", .type = SPECIAL, .apply = config_add_share, .repeats = true,
+     .help = "a folder of the host that the guest may use as a drive, over WebDAV at http://" NET_SHARE_ADDRESS "/, a second and third at ports 81 and 82; needs nothing installed in Windows"},
     {.name = "share-readonly", .type = FLAG, AT(share_read_only), .help = "the guest may not change what is in --share"},
 
     {.group = "Screen and console", .name = "display", .metavar = "WIDTHxHEIGHT|none", .fallback = "1280x800", .windows = "1280x720", .type = SPECIAL, .apply = config_set_display,

@@ -263,12 +263,12 @@ static int add_forward(struct user *user, const struct net_forward *forward, str
     return 0;
 }
 
-static int add_share(struct user *user, const char *path, struct error *error)
+static int add_share(struct user *user, const char *path, int port, struct error *error)
 {
     struct in_addr guest;
 
     inet_pton(AF_INET, NET_SHARE_ADDRESS, &guest);
-    if (slirp_add_unix(user->slirp, path, &guest, NET_SHARE_PORT) < 0)
+    if (slirp_add_unix(user->slirp, path, &guest, port) < 0)
         return error_set(error, EINVAL, "user network: %s cannot lead to %s", NET_SHARE_ADDRESS, path);
     return 0;
 }
@@ -301,8 +301,8 @@ int net_user_create(const struct net_user_options *options, struct net_backend *
         failed = error_set(error, ENOMEM, "user network: libslirp does not start");
     for (unsigned n = 0; failed == 0 && n < options->forward_count; n++)
         failed = add_forward(user, &options->forwards[n], error);
-    if (failed == 0 && options->share_socket)
-        failed = add_share(user, options->share_socket, error);
+    for (int n = 0; failed == 0 && n < NET_SHARES && options->share_sockets[n]; n++)
+        failed = add_share(user, options->share_sockets[n], NET_SHARE_PORT + n, error);
     if (failed < 0) {
         destroy(&user->backend);
         return failed;

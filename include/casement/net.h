@@ -128,10 +128,13 @@ struct net_forward {
     uint16_t host_port, guest_port;
 };
 
-/* Where the guest of a user-mode network finds the shared folder, if there is one: its own link, and no port of the
- * host. */
+/*
+ * Where the guest finds shared folders, if there are any: its own link, and no port of the host. The first is at the
+ * port, the others at those behind it.
+ */
 #define NET_SHARE_ADDRESS "10.0.2.4"
 #define NET_SHARE_PORT 80
+#define NET_SHARES 3
 
 /* User-mode network (libslirp): 10.0.2.0/24, gateway .2, name server .3, guest .15. No privilege. */
 struct net_user_options {
@@ -139,9 +142,11 @@ struct net_user_options {
     unsigned forward_count;
     const char *host_name; /* told to the guest by DHCP; NULL: none */
     bool restricted;       /* no way out, forwards only */
-    /* A UNIX socket that each connection of the guest to NET_SHARE_ADDRESS leads to; its listener accepts at once, as
-     * the connect is waited for. NULL: none. */
-    const char *share_socket;
+    /*
+     * UNIX sockets that the guest's connections to NET_SHARE_ADDRESS lead to, in the order of their ports; a listener
+     * accepts at once, as the connect is waited for. NULL: none.
+     */
+    const char *share_sockets[NET_SHARES];
 };
 /* A forward whose port is taken fails here, before the guest runs, with a text that names it. */
 int net_user_create(const struct net_user_options *options, struct net_backend **backend, struct error *error);

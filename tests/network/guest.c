@@ -115,8 +115,8 @@ int main(int count, char **arguments)
     static struct bench bench;
     const struct net_card card = {.receive = receive, .opaque = &bench};
     bool plain = count > 1 && !strcmp(arguments[1], "plain");
-    struct share_options shared = {.name = "guest"};
-    struct share *share = NULL;
+    struct share *shares[NET_SHARES] = {0};
+    int listeners[NET_SHARES];
     struct error error;
     int fd;
 
@@ -124,11 +124,12 @@ int main(int count, char **arguments)
         config_complete(&config, &error) < 0 || network_check(&config, &error) < 0)
         return refuse(&error);
     fd = open_cable(arguments[2], config.mac);
-    if (network_open(&config, &bench.backend, &shared.listener, &error) < 0 || rights_drop(0, &error) < 0)
+    if (network_open(&config, &bench.backend, listeners, &error) < 0 || rights_drop(0, &error) < 0)
         return refuse(&error);
-    shared.folder = config.share;
-    if (config.share && share_create(&shared, &share, &error) < 0)
-        return refuse(&error);
+    for (unsigned n = 0; n < config.share_count; n++)
+        if (share_create(&(struct share_options){.name = "guest", .folder = config.shares[n], .listener = listeners[n]},
+                         &shares[n], &error) < 0)
+            return refuse(&error);
     bench.loop = loop_create("guest");
     bench.cable = (struct loop_watch){.fd = fd, .events = POLLIN, .ready = cable_ready, .opaque = &bench};
     bench.input = (struct loop_watch){.fd = STDIN_FILENO, .events = POLLIN, .ready = input_ready, .opaque = &bench};
@@ -143,9 +144,11 @@ int main(int count, char **arguments)
     loop_run(bench.loop);
     bench.backend->ops->detach(bench.backend);
     bench.backend->ops->destroy(bench.backend);
-    share_destroy(share);
-    if (shared.listener)
-        close(shared.listener);
+    for (unsigned n = 0; n < NET_SHARES; n++) {
+        share_destroy(shares[n]);
+        if (listeners[n])
+            close(listeners[n]);
+    }
     loop_destroy(bench.loop);
     close(fd);
     config_free(&config);

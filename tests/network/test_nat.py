@@ -203,15 +203,17 @@ def test_the_guest_reaches_only_names_in_the_box(world):
     assert ask(world, "outside", "tcp", world.address, 8006).startswith("box")
 
 
-def test_the_shared_folder_is_for_the_guest_alone(world, tmp_path):
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    (shared / "kept").write_text("in the folder\n")
-    world.casement("--net", "nat", "--share", str(shared), "--share-readonly")
+def test_the_shared_folders_are_for_the_guest_alone(world, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "kept").write_text(f"in the folder {name}\n")
+    world.casement("--net", "nat", "--share", str(tmp_path / "one"), "--share", str(tmp_path / "two"), "--share-readonly")
     world.lease()
-    assert world.run("guest", "busybox wget -q -O - http://10.0.2.4/kept") == "in the folder\n"
-    assert ask(world, "guest", "tcp", "10.0.2.4", OWN, seconds=3).startswith("silent")
-    assert re.match("refused|silent", ask(world, "box", "tcp", "10.0.2.4", 80, seconds=3))
+    for port, name in ((80, "one"), (81, "two")):
+        assert world.run("guest", f"busybox wget -q -O - http://10.0.2.4:{port}/kept") == f"in the folder {name}\n"
+        assert re.match("refused|silent", ask(world, "box", "tcp", "10.0.2.4", port, seconds=3))
+    for port in (82, OWN):
+        assert ask(world, "guest", "tcp", "10.0.2.4", port, seconds=3).startswith("silent")
     # Who sends to that address from outside comes to the guest, as with every address of the box.
     world.serve("guest", ECHO, "guest", "80")
     world.run("outside", f"ip route add 10.0.2.4 via {world.address}")

@@ -58,9 +58,13 @@ def test_a_folder_for_reading_stays_as_it_is(linux, rig):
     shared = f"{home}/shared"
     rig.shell(f"mkdir {shared}; echo kept >{shared}/kept")
     script = LEASE + "echo new >new; export HOME=/tmp\n" \
-        "printf '%s\\n' 'open http://10.0.2.4/' 'put new' 'delete kept' quit | cadaver 2>&1; wget -q -O - http://10.0.2.4/kept\n"
-    machine = linux(script, "--share", shared, "--share-readonly", "--state", f"{home}/state")
+        "printf '%s\\n' 'open http://10.0.2.4/' 'put new' 'delete kept' quit | cadaver 2>&1; wget -q -O - http://10.0.2.4/kept\n" \
+        "wget -q -O - http://10.0.2.4:82/third\n"
+    rig.shell(f"mkdir {home}/2 {home}/3; echo of-the-third >{home}/3/third")
+    machine = linux(script, "--share", shared, "--share", f"{home}/2", "--share", f"{home}/3", "--share-readonly", "--state",
+                    f"{home}/state")
     machine.wait_serial("^kept", 300)
+    machine.wait_serial("^of-the-third", 60)
     assert machine.guest_status() == 0
     assert rig.shell(f"cat {shared}/*").stdout == "kept\n"
     rig.shell(f"rm -rf {home}")

@@ -77,9 +77,10 @@ static void check_script(const struct fake_target *target, const struct answers 
     for (size_t n = 0; n < ARRAY_SIZE(never); n++)
         if (strstr(script, never[n]))
             fail_msg("%s is in it", never[n]);
-    assert_int_equal(strstr(script, "net use Z: http://") != NULL, answers->has_share);
+    assert_int_equal(strstr(script, "net use Z: http://10.0.2.4/ ") != NULL, answers->shares > 0);
+    assert_int_equal(strstr(script, "net use Y: http://10.0.2.4:81/ ") != NULL, answers->shares > 1);
     assert_int_equal(strstr(script, "Install-WindowsFeature WebDAV-Redirector") != NULL,
-                     answers->has_share && target->system == SERVER);
+                     answers->shares && target->system == SERVER);
     assert_int_equal(strstr(script, "pnputil /add-driver") != NULL, answers->virtio);
     free(script);
 }
@@ -91,7 +92,7 @@ static void the_script(void **unused)
         for (unsigned more = 0; more < 4; more++) {
             struct answers answers = wishes;
 
-            answers.has_share = more & 1;
+            answers.shares = more & 1 ? 2 : 0;
             answers.virtio = more & 2;
             answers.key = fake_targets[n].key ? FAKE_KEY : NULL;
             check_script(&fake_targets[n], &answers);

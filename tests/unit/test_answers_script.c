@@ -107,15 +107,15 @@ static void check_script(const char *script, const struct fake_target *target, c
     assert_line(script, "netsh advfirewall firewall set rule group=\"@FirewallAPI.dll,-32752\" new enable=Yes", true);
     assert_line(script, "netsh advfirewall firewall set rule group=\"@FirewallAPI.dll,-28502\" new enable=Yes", true);
     assert_line(script, "if exist \"%SystemDrive%\\Windows.old\" rd /s /q \"%SystemDrive%\\Windows.old\"", true);
-    assert_line(script, "net start WebClient", wish->has_share);
+    assert_line(script, "net start WebClient", wish->shares);
     assert_line(script,
                 "reg add \"HKLM\\SYSTEM\\CurrentControlSet\\Services\\WebClient\\Parameters\" /v FileSizeLimitInBytes "
                 "/t REG_DWORD /d 0xffffffff /f",
-                wish->has_share);
-    assert_line(script, "net use Z: http://10.0.2.4/ /persistent:yes", wish->has_share && !server);
+                wish->shares);
+    assert_line(script, "net use Z: http://10.0.2.4/ /persistent:yes", wish->shares && !server);
     assert_line(script,
                 "powershell.exe -NoProfile -NonInteractive -Command \"Install-WindowsFeature WebDAV-Redirector\"",
-                wish->has_share && server);
+                wish->shares && server);
     assert_line(script, "if exist \"%SystemRoot%\\ConfigSetRoot\" rd /s /q \"%SystemRoot%\\ConfigSetRoot\"", true);
     assert_line(script,
                 "if exist \"%SystemRoot%\\Panther\\unattend.xml\" del /f /q \"%SystemRoot%\\Panther\\unattend.xml\"",
@@ -188,7 +188,7 @@ static void check_desktop(const char *script, const struct fake_target *target)
 
 static void check_share(const char *script, const struct fake_target *target, const struct answers *wish)
 {
-    bool share = wish->has_share;
+    bool share = wish->shares;
 
     assert_line(script, ZONE "/v :Range /t REG_SZ /d 10.0.2.4 /f", share);
     assert_line(script, ZONE "/v http /t REG_DWORD /d 1 /f", share);

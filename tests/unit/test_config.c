@@ -226,9 +226,16 @@ static void a_shared_folder(void **state)
 {
     (void)state;
     assert_int_equal(COMPLETE("--share", "/srv", "--share-readonly", "--state=/nowhere"), 0);
-    assert_string_equal(config.share, "/srv");
-    assert_string_equal(config.share_socket, "/nowhere/share.sock");
+    assert_int_equal(config.share_count, 1);
+    assert_string_equal(config.shares[0], "/srv");
+    assert_string_equal(config.share_sockets[0], "/nowhere/share.sock");
+    assert_null(config.share_sockets[1]);
     assert_true(config.share_read_only);
+    assert_int_equal(COMPLETE("--share=/srv", "--share=/usr", "--share=/var", "--state=/nowhere"), 0);
+    assert_string_equal(config.shares[2], "/var");
+    assert_string_equal(config.share_sockets[2], "/nowhere/share3.sock");
+    assert_int_equal(COMPLETE("--share=/srv", "--share=/usr", "--share=/var", "--share=/opt"), -EINVAL);
+    assert_says("--share /opt", "at most 3");
     assert_int_equal(COMPLETE("--share=/srv", "--net=none"), -EINVAL);
     assert_says("--share", "--net none");
     assert_int_equal(COMPLETE("--share-readonly"), -EINVAL);

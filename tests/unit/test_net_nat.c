@@ -183,9 +183,11 @@ static void rules_of_a_guest(void **state)
     assert_null(strstr(text, "10.0.2.4"));
     free(text);
     rules.six = false;
-    rules.share = true;
+    rules.shares = 2;
     text = rules_text(&rules, 0);
     assert_order(text, "    iifname \"casement0\" ip daddr 10.0.2.4 tcp dport 80 accept\n", " ct state new drop\n");
+    assert_order(text, " tcp dport 81 accept\n", " ct state new drop\n");
+    assert_null(strstr(text, "dport 82"));
     assert_non_null(strstr(text, "    iifname != { \"casement0\", \"lo\" } ip daddr 10.0.2.4 drop\n"));
     assert_null(strstr(text, "owner"));
     assert_null(strstr(text, "socket"));

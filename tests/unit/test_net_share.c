@@ -162,7 +162,7 @@ static void a_guest_reaches_the_folder_and_needs_no_port_of_the_host(void **stat
     char folder[] = "/tmp/casement-net-XXXXXX", socket[64];
     struct share_options options = {.folder = folder, .name = "share", .socket = socket};
     /* Even without a way out. */
-    const struct net_user_options network = {.share_socket = socket, .restricted = true};
+    const struct net_user_options network = {.share_sockets = {socket}, .restricted = true};
     struct share *share = NULL;
     struct error error = {""};
     struct stat info;

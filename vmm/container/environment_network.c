@@ -242,35 +242,43 @@ int variable_ports(struct reader *reader, const struct variable *variable, const
     return failed;
 }
 
+/* /shared, or as it was called once, and the same for those with a number; NULL: neither is there. */
+static const char *find_shared(struct reader *reader, unsigned number)
+{
+    static const char *const names[NET_SHARES][2] = {{"shared", "data"}, {"shared2", "data2"}, {"shared3", "data3"}};
+
+    for (size_t n = 0; n < ARRAY_SIZE(names[number]); n++) {
+        const char *path = reader_text(reader, "%s/%s", reader->place->root, names[number][n]);
+
+        if (path && reader_exists(path))
+            return path;
+    }
+    return NULL;
+}
+
 /* Over the guest's network, so without one there is nothing to share by. */
 int variable_share(struct reader *reader, const struct variable *variable, const char *value)
 {
-    static const char *const others[] = {"shared2", "shared3", "data2", "data3"};
     const int wanted = reader_switch(reader, "SAMBA", true), read_only = reader_switch(reader, "SAMBA_READONLY", false);
-    const char *root = reader->place->root, *path = reader_text(reader, "%s%s", root, variable->name);
+    unsigned count = 0;
 
     (void)value;
     if (wanted < 0 || read_only < 0)
         return -EINVAL;
-    if (!reader_exists(path))
-        path = reader_text(reader, "%s/data", root);
     if (!wanted || !reader_has_network(reader))
         return 0;
-    for (size_t n = 0; n < ARRAY_SIZE(others); n++)
-        if (reader_exists(reader_text(reader, "%s/%s", root, others[n])))
+    for (unsigned n = 0; n < NET_SHARES; n++) {
+        const char *path = find_shared(reader, n);
+
+        if (path && is_bridge(reader))
             reader_warn(reader,
-                        "/%s: one folder is shared with Windows, and this is not it; bind it at /shared, or below",
-                        others[n]);
-    if (!reader_exists(path))
-        return 0;
-    if (is_bridge(reader)) {
-        reader_warn(reader,
-                    "DHCP: %s is not shared, for Windows is in a network of others, and the folder is for it alone",
-                    path);
-        return 0;
+                        "DHCP: %s is not shared, for Windows is in a network of others, and the folder is for it alone",
+                        path);
+        else if (path)
+            reader_give(reader, variable->option, NULL, path);
+        count += path && !is_bridge(reader);
     }
-    reader_give(reader, variable->option, NULL, path);
-    if (read_only)
+    if (count && read_only)
         reader_give(reader, "share-readonly", "SAMBA_READONLY", "on");
     return 0;
 }

@@ -194,7 +194,7 @@ const struct variable container_variables[] = {
     {PLACE("/drivers"), .option = "drivers", .meaning = "drivers for Setup", .here = "only here; also in the storage folder"},
     {PLACE("/drivers.iso"), .option = "drivers", .meaning = "the same as a disc image", .here = "also in the storage folder"},
     {OWN("/shared", variable_share), .option = "share", .meaning = "folder that Windows sees as drive Z:", .here = "at http://10.0.2.4/ for Windows alone; also /data"},
-    {PART("/shared2"), .meaning = "a second one, and /shared3", .option = "share", .here = "not shared: one folder is; bind it below that, such as at /shared/2"},
+    {PART("/shared2"), .meaning = "a second one, and /shared3", .option = "share", .here = "drives Y: and X:, at http://10.0.2.4:81/ and :82/; the first that is there is Z:"},
 };
 /* clang-format on */
 

@@ -39,7 +39,7 @@ struct nat {
     struct name_server servers[NAME_SERVERS];
     unsigned server_count;
     struct dns *dns;
-    int share; /* -1: none */
+    int shares[NET_SHARES]; /* -1: none */
 };
 
 /* Forwarding. */
@@ -190,7 +190,7 @@ static void describe_rules(const struct nat *nat, const struct nat_options *opti
 
     *rules = (struct rules){.tap = nat->tap,
                             .six = lease->six,
-                            .share = options->share,
+                            .shares = options->shares,
                             .own = options->own,
                             .own_count = options->own_count,
                             .forwards = options->forwards,
@@ -228,22 +228,34 @@ static int make_dns(struct nat *nat, bool early, struct error *error)
     return dns_create(&options, &nat->dns, error);
 }
 
-/* Behind the gateway, so the guest's way there is the one that it has for all; the rules keep everybody else away. */
-static int make_share(struct nat *nat, struct netlink *netlink, struct error *error)
+static int listen_to_guest(const struct nat *nat, const struct sockaddr_in *address)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(NET_SHARE_PORT)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), failed;
+
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, nat->tap, (socklen_t)strlen(nat->tap)) == 0 &&
+        bind(fd, (const struct sockaddr *)address, sizeof *address) == 0 && listen(fd, 64) == 0)
+        return fd;
+    failed = -errno;
+    if (fd >= 0)
+        close(fd);
+    return failed;
+}
+
+/* Behind the gateway, so the guest's way there is the one that it has for all; the rules keep everybody else away. */
+static int make_shares(struct nat *nat, struct netlink *netlink, unsigned count, struct error *error)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
     struct netlink_link link;
     int failed = netlink_link(netlink, nat->tap, 0, &link);
 
     inet_pton(AF_INET, NET_SHARE_ADDRESS, &address.sin_addr);
     if (failed == 0)
         failed = netlink_add_address(netlink, link.index, AF_INET, &address.sin_addr, 32);
-    nat->share = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (failed == 0 &&
-        (nat->share < 0 ||
-         setsockopt(nat->share, SOL_SOCKET, SO_BINDTODEVICE, nat->tap, (socklen_t)strlen(nat->tap)) < 0 ||
-         bind(nat->share, (struct sockaddr *)&address, sizeof address) < 0 || listen(nat->share, 64) < 0))
-        failed = -errno;
+    for (unsigned n = 0; n < count && failed == 0; n++) {
+        address.sin_port = htons((uint16_t)(NET_SHARE_PORT + n));
+        nat->shares[n] = listen_to_guest(nat, &address);
+        failed = MIN(nat->shares[n], 0);
+    }
     return failed < 0
                ? error_set(error, -failed, "--share: " NET_SHARE_ADDRESS " cannot be had for it: %s; use --net user",
                            strerror(-failed))
@@ -271,8 +283,8 @@ static int make(struct nat *nat, struct netlink *netlink, const struct nat_optio
         failed = make_rules(nat, options, error);
     if (failed == 0)
         failed = make_dns(nat, false, error);
-    if (failed == 0 && options->share)
-        failed = make_share(nat, netlink, error);
+    if (failed == 0 && options->shares)
+        failed = make_shares(nat, netlink, options->shares, error);
     if (failed == 0 && (nat->changes.count || table_stays(nat->table)))
         failed = undo_create(give_back, nat, &nat->undo, error);
     return failed;
@@ -356,8 +368,9 @@ static void destroy(void *opaque)
     table_destroy(nat->table);
     if (nat->fd >= 0)
         close(nat->fd);
-    if (nat->share >= 0)
-        close(nat->share);
+    for (unsigned n = 0; n < NET_SHARES; n++)
+        if (nat->shares[n] >= 0)
+            close(nat->shares[n]);
     free(nat);
 }
 
@@ -382,7 +395,8 @@ static void say(const struct nat *nat)
              lease->guest[2], lease->guest[3], six, nat->uplink.link.name, lease->mtu);
 }
 
-int nat_create(const struct nat_options *options, struct net_backend **backend, int *share, struct error *error)
+int nat_create(const struct nat_options *options, struct net_backend **backend, int shares[NET_SHARES],
+               struct error *error)
 {
     struct nat *nat = calloc(1, sizeof *nat);
     struct net_tap_options tap = {.side = {.answer = answer,
@@ -396,7 +410,9 @@ int nat_create(const struct nat_options *options, struct net_backend **backend, 
 
     if (!nat)
         return error_set(error, ENOMEM, "network: out of memory");
-    nat->fd = nat->share = -1;
+    nat->fd = -1;
+    for (unsigned n = 0; n < NET_SHARES; n++)
+        nat->shares[n] = -1;
     failed = uplink_check_rights(WANTED, error);
     if (failed == 0)
         failed = uplink_open(WANTED, &netlink, error);
@@ -414,8 +430,11 @@ int nat_create(const struct nat_options *options, struct net_backend **backend, 
     }
     if (options->state)
         keep_subnet(nat, options->state);
-    *share = options->share ? nat->share : 0;
-    nat->fd = nat->share = -1;
+    for (unsigned n = 0; n < options->shares; n++) {
+        shares[n] = nat->shares[n];
+        nat->shares[n] = -1;
+    }
+    nat->fd = -1;
     say(nat);
     return 0;
 }

@@ -17,7 +17,7 @@ struct nat_options {
     const char *host_name;        /* told to the guest; NULL: none */
     const char *interface;        /* the way out; NULL: that of the default route */
     const char *state;            /* the machine's folder, in which the private network is kept; NULL: it is not */
-    bool share;                   /* the folder is to be reached over it */
+    unsigned shares;              /* folders that are to be reached over it */
     const struct rules_port *own; /* outlives the call */
     unsigned own_count;
     const struct net_forward *forwards; /* as in struct rules */
@@ -27,9 +27,10 @@ struct nat_options {
 /* Could it be made here? Changes nothing. 0, or -errno with a text. */
 int nat_check(const struct nat_options *options, struct error *error);
 /*
- * *share gets, if options->share, a socket, the caller's, that listens at NET_SHARE_ADDRESS for the guest alone. What
- * is made here before a failure is taken away.
+ * As many of shares as options wants become sockets, the caller's, that listen at NET_SHARE_ADDRESS for the guest
+ * alone. What is made here before a failure is taken away.
  */
-int nat_create(const struct nat_options *options, struct net_backend **backend, int *share, struct error *error);
+int nat_create(const struct nat_options *options, struct net_backend **backend, int shares[NET_SHARES],
+               struct error *error);
 
 #endif

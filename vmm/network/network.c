@@ -35,7 +35,7 @@ static void describe_nat(const struct config *config, struct rules_port own[OWN_
     *options = (struct nat_options){.host_name = config->name,
                                     .interface = config->net_interface,
                                     .state = config->state,
-                                    .share = config->share != NULL,
+                                    .shares = config->share_count,
                                     .own = own,
                                     .own_count = own_ports(config, own),
                                     .forwards = config->forwards,
@@ -104,13 +104,14 @@ int network_check(const struct config *config, struct error *error)
     }
 }
 
-static int open_nat(const struct config *config, struct net_backend **backend, int *share, struct error *error)
+static int open_nat(const struct config *config, struct net_backend **backend, int shares[NET_SHARES],
+                    struct error *error)
 {
     struct rules_port own[OWN_PORTS];
     struct nat_options options;
 
     describe_nat(config, own, &options);
-    return nat_create(&options, backend, share, error);
+    return nat_create(&options, backend, shares, error);
 }
 
 static int open_bridge(const struct config *config, struct net_backend **backend, struct error *error)
@@ -121,20 +122,21 @@ static int open_bridge(const struct config *config, struct net_backend **backend
     return bridge_create(&options, backend, error);
 }
 
-int network_open(const struct config *config, struct net_backend **backend, int *share, struct error *error)
+int network_open(const struct config *config, struct net_backend **backend, int shares[NET_SHARES], struct error *error)
 {
-    const struct net_user_options user = {.forwards = config->forwards,
-                                          .forward_count = config->forward_count,
-                                          .host_name = config->name,
-                                          .share_socket = config->share_socket};
+    struct net_user_options user = {
+        .forwards = config->forwards, .forward_count = config->forward_count, .host_name = config->name};
 
-    *share = 0;
+    for (unsigned n = 0; n < NET_SHARES; n++) {
+        shares[n] = 0;
+        user.share_sockets[n] = config->share_sockets[n];
+    }
     *backend = NULL;
     switch (config->net) {
     case CONFIG_NET_USER:
         return net_user_create(&user, backend, error);
     case CONFIG_NET_NAT:
-        return open_nat(config, backend, share, error);
+        return open_nat(config, backend, shares, error);
     case CONFIG_NET_BRIDGE:
         return open_bridge(config, backend, error);
     default:

@@ -14,11 +14,12 @@
 /* Could the network that is configured be made here? Changes nothing. 0, or -errno with a text. */
 int network_check(const struct config *config, struct error *error);
 /*
- * Makes it: the back end, to be destroyed with its own destroy(); NULL for none. *share is a socket that listens for
- * the guest alone where the shared folder is, for share_create(), or 0 where that is not needed. Before other threads
- * are made, and before the rights that it needs are given up.
+ * Makes it: the back end, to be destroyed with its own destroy(); NULL for none. shares are sockets that listen for the
+ * guest alone where the shared folders are, for share_create(), or 0 where that is not needed. Before other threads are
+ * made, and before the rights that it needs are given up.
  */
-int network_open(const struct config *config, struct net_backend **backend, int *share, struct error *error);
+int network_open(const struct config *config, struct net_backend **backend, int shares[NET_SHARES],
+                 struct error *error);
 /* Could this kind be made here, with nothing else said? 0, or -errno with a text. */
 int network_available(enum config_net net, struct error *error);
 /* The best kind that can be made here; why has the reason against a better one in words, or is empty. */

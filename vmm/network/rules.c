@@ -93,11 +93,11 @@ static void write_gateway(const struct rules *rules, const struct texts *texts, 
 {
     fprintf(to, "  chain gateway {\n"
                 "    type filter hook input priority filter; policy accept;\n");
-    if (rules->share)
-        fprintf(to,
-                "    iifname \"%s\" ip daddr " NET_SHARE_ADDRESS " tcp dport %d accept\n"
-                "    iifname != { \"%s\", \"lo\" } ip daddr " NET_SHARE_ADDRESS " drop\n",
-                rules->tap, NET_SHARE_PORT, rules->tap);
+    for (unsigned n = 0; n < rules->shares; n++)
+        fprintf(to, "    iifname \"%s\" ip daddr " NET_SHARE_ADDRESS " tcp dport %u accept\n", rules->tap,
+                NET_SHARE_PORT + n);
+    if (rules->shares)
+        fprintf(to, "    iifname != { \"%s\", \"lo\" } ip daddr " NET_SHARE_ADDRESS " drop\n", rules->tap);
     fprintf(to,
             "    iifname \"%s\" meta l4proto { tcp, udp } th dport != { " GUEST_PORTS " } ct state new drop\n"
             "    iifname != { \"%s\", \"lo\" } ip daddr %s/%d drop\n",

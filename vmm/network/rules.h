@@ -21,7 +21,7 @@ struct rules {
     struct in_addr subnet, guest;
     bool six; /* IPv6 as well: */
     struct in6_addr subnet6, guest6;
-    bool share; /* at NET_SHARE_ADDRESS, for the guest alone */
+    unsigned shares; /* at NET_SHARE_ADDRESS, for the guest alone */
     const struct rules_port *own;
     unsigned own_count;
     const struct net_forward *forwards; /* ports that lead to another one; an empty address means every one */

@@ -48,8 +48,8 @@ struct answers {
     unsigned width, height;                     /* pixels; both 0: 1280 x 720 */
     const char *command;                        /* run at the first logon; NULL: none */
     const char *time_zone;                      /* Windows' name, "W. Europe Standard Time"; NULL: not set */
-    bool has_share; /* a folder is shared (--share): it is drive Z: from the first logon on */
-    bool has_oem;   /* a folder of the user's is on the disc: its install.bat is run at the first logon */
+    unsigned shares; /* folders are shared (--share): they are drives Z:, Y:, X: from the first logon on */
+    bool has_oem;    /* a folder of the user's is on the disc: its install.bat is run at the first logon */
     /* What the machine has of what Windows 11 asks for: each check that it would fail is waived. */
     bool tpm, secure_boot;      /* a TPM 2.0; firmware that can check signatures */
     uint64_t memory, disk_size; /* bytes; 0: not known */

@@ -23,8 +23,10 @@ enum {
     OEM = 16,
     COMMAND = 32,
     PROGRAMS = 64,
-    SHARE = 128,
-    MANUAL = 256
+    SHARE = 128, /* one folder or more; SHARE_2: two or more */
+    SHARE_2 = 256,
+    SHARE_3 = 512,
+    MANUAL = 1024
 };
 
 struct line {
@@ -40,6 +42,9 @@ struct line {
 #define WEB_CLIENT "HKLM\\SYSTEM\\CurrentControlSet\\Services\\WebClient\\Parameters"
 #define SHARE_ZONE SETTINGS "Internet Settings\\ZoneMap\\Ranges\\Casement"
 #define MAP_SHARE "net use Z: http://" NET_SHARE_ADDRESS "/ /persistent:yes"
+#define MAP_SHARE_2 "net use Y: http://" NET_SHARE_ADDRESS ":81/ /persistent:yes"
+#define MAP_SHARE_3 "net use X: http://" NET_SHARE_ADDRESS ":82/ /persistent:yes"
+_Static_assert(NET_SHARE_PORT == 80 && NET_SHARES == 3, "a drive for each shared folder");
 #define RUN SETTINGS "Run"
 #define AGAIN "\"cmd.exe /d /c C:\\Windows\\Setup\\Scripts\\SetupComplete.cmd again\""
 #define PAUSE "ping -n 6 127.0.0.1 >nul"
@@ -154,6 +159,8 @@ static const struct line for_machine[] = {
     {SHARE, "sc config WebClient start= auto"},
     {SHARE, "net start WebClient"},
     {SHARE | MANUAL, "reg add \"" RUN "\" /v CasementShare /t REG_SZ /d \"" MAP_SHARE "\" /f"},
+    {SHARE_2 | MANUAL, "reg add \"" RUN "\" /v CasementShare2 /t REG_SZ /d \"" MAP_SHARE_2 "\" /f"},
+    {SHARE_3 | MANUAL, "reg add \"" RUN "\" /v CasementShare3 /t REG_SZ /d \"" MAP_SHARE_3 "\" /f"},
     /* Setup's copy of the answer disc, passwords and all: every pass that takes from it is over. */
     {ALWAYS, "if exist \"%SystemRoot%\\ConfigSetRoot\" rd /s /q \"%SystemRoot%\\ConfigSetRoot\""},
     {VIRTIO, "for /r \"%SystemRoot%\\Drivers\" %%f in (blnsvr.exe) do if exist \"%%f\" \"%%f\" -i"},
@@ -177,8 +184,12 @@ static const struct line as_user[] = {
     {WINDOWS_11, DWORD("HKCU\\Control Panel\\UnsupportedHardwareNotificationCache", "SV2", "0")},
     {SERVER, DWORD("HKCU\\Software\\Microsoft\\ServerManager", "DoNotOpenServerManagerAtLogon", "1")},
     {SHARE | CLIENT, MAP_SHARE},
+    {SHARE_2 | CLIENT, MAP_SHARE_2},
+    {SHARE_3 | CLIENT, MAP_SHARE_3},
     /* A server has the client from its next start on. */
     {SHARE | SERVER, "reg add \"" EXPLORER "RunOnce\" /v CasementShare /t REG_SZ /d \"" MAP_SHARE "\" /f"},
+    {SHARE_2 | SERVER, "reg add \"" EXPLORER "RunOnce\" /v CasementShare2 /t REG_SZ /d \"" MAP_SHARE_2 "\" /f"},
+    {SHARE_3 | SERVER, "reg add \"" EXPLORER "RunOnce\" /v CasementShare3 /t REG_SZ /d \"" MAP_SHARE_3 "\" /f"},
     {ALWAYS, "exit /b 0"},
     {ALWAYS, ""},
 };
@@ -248,7 +259,8 @@ static unsigned conditions(const struct answer_plan *plan)
     const struct answers *answers = plan->answers;
 
     return (plan->server ? SERVER : CLIENT) | (plan->windows11 ? WINDOWS_11 : 0) | (answers->virtio ? VIRTIO : 0) |
-           (answers->has_share ? SHARE : 0) | (answers->has_oem ? OEM : 0) | (answers->command ? COMMAND : 0) |
+           (answers->shares ? SHARE : 0) | (answers->shares > 1 ? SHARE_2 : 0) | (answers->shares > 2 ? SHARE_3 : 0) |
+           (answers->has_oem ? OEM : 0) | (answers->command ? COMMAND : 0) |
            (answers->has_oem || answers->command ? PROGRAMS : 0) | (answers->manual ? MANUAL : 0);
 }
 

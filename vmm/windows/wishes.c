@@ -187,7 +187,7 @@ int wishes_complete(struct config *config, struct source *source, struct error *
     windows->disk_size_given = options_wished("disk-size");
     windows->disk_format_given = options_wished("disk-format");
     answers->has_oem = windows->oem != NULL;
-    answers->has_share = config->share != NULL;
+    answers->shares = config->share_count;
     if (failed == 0 && windows->disk_size % 512)
         failed = error_set(error, EINVAL, "--disk-size: not a multiple of 512 bytes; give it in M or G");
     if (failed == 0)
