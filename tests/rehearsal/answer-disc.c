@@ -4,9 +4,9 @@
  *     answer-disc MEDIUM OUT [NAME=VALUE...]
  *
  * OUT is the disc's image, or a folder that is there already, which gets Autounattend.xml, SetupComplete.cmd and
- * command.txt. Names: those of struct answers with a text; disk, memory, disk_size (numbers), tpm, secure_boot, virtio,
- * no_autologon, manual (any value); oem and drivers (folders, brought to C:\OEM and to $WinPEDriver$); answer_file
- * (used instead of the one that is made).
+ * command.txt. Names: those of struct answers with a text; disk, memory, disk_size, shares (numbers), tpm, secure_boot,
+ * virtio, no_autologon, manual (any value); oem and drivers (folders, brought to C:\OEM and to $WinPEDriver$);
+ * answer_file (used instead of the one that is made).
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -35,6 +35,8 @@ static bool read_number(struct answers *answers, const char *name, uint64_t valu
 {
     if (strcmp(name, "disk") == 0)
         answers->disk = (unsigned)value;
+    else if (strcmp(name, "shares") == 0)
+        answers->shares = (unsigned)value;
     else if (strcmp(name, "memory") == 0)
         answers->memory = value;
     else if (strcmp(name, "disk_size") == 0)

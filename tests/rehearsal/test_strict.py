@@ -16,7 +16,7 @@ EXPECTED = {"11": (3, "Professional"), "11-enterprise-eval": (1, "EnterpriseEval
             "server-2022": (2, "ServerStandard")}
 WISHES = {"none": [], "many": ["user=Anna Meier", "password=geheim € & <Wort>", "computer=VM-1", "workgroup=HOME", "region=de-AT",
                                "keyboard=0409:00010409", "command=echo 100% > C:\\x.txt & ver", "oem=/nonexistent",
-                               "time_zone=W. Europe Standard Time", "virtio=1"]}
+                               "time_zone=W. Europe Standard Time", "virtio=1", "shares=3"]}
 SCRIPTS = "Windows/Setup/Scripts"
 SETUP_COMPLETE = "C:\\Windows\\Setup\\Scripts\\SetupComplete.cmd"
 
@@ -97,7 +97,7 @@ def test_what_setup_is_told_passes(setting, system, wishes):
 @pytest.mark.parametrize("system", rehearsal.SYSTEMS)
 def test_what_is_left_to_a_person(setting, system):
     """Setup asks; the machine is as Windows 11 wants it, and the script is run, whatever the person says."""
-    made = setting(system, ["manual=1", "virtio=1"])
+    made = setting(system, ["manual=1", "virtio=1", "shares=3"])
     assert made.judged(status=3) == "REHEARSAL-ASKS\n"
     plan = made.judged([*MACHINE, "person", "1", "0", "Ann"])
     assert "IMAGE=1\n" in plan and "ACCOUNT='Ann'\n" in plan and "CONFIGURATION_SET='1'\n" in plan
