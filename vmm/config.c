@@ -421,8 +421,8 @@ static int name_share_sockets(struct config *config)
 {
     static const char *const names[NET_SHARES] = {"share.sock", "share2.sock", "share3.sock"};
 
-    for (unsigned n = 0; n < config->share_count; n++)
-        if (below_state(config, &config->share_sockets[n], names[n]) < 0)
+    for (unsigned n = 0; n < NET_SHARES; n++)
+        if (config->shares[n] && below_state(config, &config->share_sockets[n], names[n]) < 0)
             return -ENOMEM;
     return 0;
 }
