@@ -95,11 +95,7 @@ int fake_prepare_look(const char *version, const char *const options[], unsigned
 
 int fake_prepare_go(void)
 {
-    if (windows.config.windows.start_disc)
-        return prepare_start_disc(&windows.p, &windows.error);
-    return windows.p.journey.step == JOURNEY_INSTALLED
-               ? 0
-               : waiting_run(&windows.config, prepare, &windows.p, &windows.error);
+    return prepare(&windows.p, &windows.error);
 }
 
 int fake_start_with(const char *version, const char *const options[], unsigned count)

@@ -53,10 +53,8 @@ static int go(struct preparation *p, struct error *error)
 {
     int failed = prepare_look(p, error);
 
-    if (failed == 0 && p->config->windows.start_disc)
-        failed = prepare_start_disc(p, error);
-    else if (failed == 0 && p->journey.step != JOURNEY_INSTALLED)
-        failed = waiting_run(p->config, prepare, p, error);
+    if (failed == 0)
+        failed = prepare(p, error);
     if (failed == 0)
         failed = prepare_disks(p, error);
     if (failed == 0)

@@ -195,7 +195,7 @@ static int make_disk(struct preparation *p, struct error *error)
     return failed;
 }
 
-int prepare_start_disc(struct preparation *p, struct error *error)
+static int prepare_start_disc(struct preparation *p, struct error *error)
 {
     log_info("%s is started before all else, and nothing is installed as long as --start-disc is given",
              p->config->windows.start_disc);
@@ -204,7 +204,7 @@ int prepare_start_disc(struct preparation *p, struct error *error)
     return make_disk(p, error);
 }
 
-int prepare(void *opaque, struct waiting *waiting, struct error *error)
+static int prepare_setup(void *opaque, struct waiting *waiting, struct error *error)
 {
     struct preparation *p = opaque;
     struct medium_image *image = calloc(1, sizeof *image);
@@ -234,4 +234,11 @@ int prepare(void *opaque, struct waiting *waiting, struct error *error)
     }
     free(image);
     return failed;
+}
+
+int prepare(struct preparation *p, struct error *error)
+{
+    if (p->config->windows.start_disc)
+        return prepare_start_disc(p, error);
+    return p->journey.step == JOURNEY_INSTALLED ? 0 : waiting_run(p->config, prepare_setup, p, error);
 }

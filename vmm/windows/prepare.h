@@ -36,13 +36,12 @@ enum journey_step prepare_step(struct config *config);
  * folder is the caller's. 0, or -errno with a text, and then nothing may be touched.
  */
 int prepare_look(struct preparation *preparation, struct error *error);
-/* The steps that are left, as waiting_run()'s work; opaque is the preparation. 0, or -errno with a text. */
-int prepare(void *preparation, struct waiting *waiting, struct error *error);
 /*
- * Instead of prepare(), for a start from the user's disc: the system disk is there, or is made empty; the profile
- * stays. 0, or -errno with a text.
+ * What is left to do before this start: nothing for a Windows that is installed, the steps up to Setup (while operators
+ * are served, see waiting.h), or, for a start from the user's disc, a system disk, which is empty where there is none;
+ * no other profile is tried then. Main thread. 0, or -errno with a text.
  */
-int prepare_start_disc(struct preparation *preparation, struct error *error);
+int prepare(struct preparation *preparation, struct error *error);
 /*
  * Makes the system disk as large as the user has said, if that is more than it has. Puts the disks that the step needs
  * in front of the user's, or instead of them; what a change of profile needs goes behind them, so that none of them
