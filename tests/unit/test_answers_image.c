@@ -47,6 +47,8 @@ static const struct {
     {{JOIN}, 26200, "CoreSingleLanguage", "Client", "--domain", "joins no domain"},
     {{JOIN}, 26200, "corecountryspecific", "Client", "--domain", "joins no domain"},
     {{.workgroup = "HOME"}, 26200, "Core", "Client", NULL, NULL},
+    {{.manual = true, .key = FAKE_KEY}, 26200, "EnterpriseEval", "Client", NULL, NULL},
+    {{.manual = true, JOIN}, 26200, "Core", "Client", NULL, NULL},
 };
 
 static void what_an_image_does_not_take(void **state)

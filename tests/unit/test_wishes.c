@@ -110,11 +110,11 @@ static void setup_by_hand(void **unused)
     assert_false(fake_prepare_heard("not used"));
     fake_prepare_listen();
     assert_int_equal(fake_start_with(windows.iso,
-                                     (const char *[]){"--manual=on", "--user=ada", "--command=ver",
+                                     (const char *[]){"--manual=on", "--edition=home", "--user=ada", "--command=ver",
                                                       fake_prepare_option("--oem", "folder")},
-                                     4),
+                                     5),
                      0);
-    assert_true(fake_prepare_heard("Setup asks for it or is not there to do it: --user --command --oem"));
+    assert_true(fake_prepare_heard("Setup asks for it or is not there to do it: --edition --user --command --oem"));
     fake_disc_read(&disc, windows.p.disc);
     assert_non_null(fake_disc_find(&disc, ANSWERS_FILE));
     assert_non_null(fake_disc_find(&disc, ANSWERS_SCRIPT));

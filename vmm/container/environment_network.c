@@ -260,7 +260,7 @@ static const char *find_shared(struct reader *reader, unsigned number)
 int variable_share(struct reader *reader, const struct variable *variable, const char *value)
 {
     const int wanted = reader_switch(reader, "SAMBA", true), read_only = reader_switch(reader, "SAMBA_READONLY", false);
-    unsigned count = 0;
+    bool shared = false;
 
     (void)value;
     if (wanted < 0 || read_only < 0)
@@ -270,15 +270,18 @@ int variable_share(struct reader *reader, const struct variable *variable, const
     for (unsigned n = 0; n < NET_SHARES; n++) {
         const char *path = find_shared(reader, n);
 
-        if (path && is_bridge(reader))
+        if (!path)
+            continue;
+        if (is_bridge(reader)) {
             reader_warn(reader,
                         "DHCP: %s is not shared, for Windows is in a network of others, and the folder is for it alone",
                         path);
-        else if (path)
-            reader_give(reader, variable->option, NULL, path);
-        count += path && !is_bridge(reader);
+            continue;
+        }
+        reader_give(reader, variable->option, NULL, path);
+        shared = true;
     }
-    if (count && read_only)
+    if (shared && read_only)
         reader_give(reader, "share-readonly", "SAMBA_READONLY", "on");
     return 0;
 }

@@ -85,6 +85,8 @@ static bool is_home(const struct medium_image *image)
 
 int answers_check_image(const struct answers *answers, const struct medium_image *image, struct error *error)
 {
+    if (answers->manual)
+        return 0;
     if (answers->key && !takes_key(image))
         return error_set(error, EINVAL,
                          "--key: the medium's %s is %s, which takes no product key; leave --key out, or take a medium "

@@ -144,6 +144,8 @@ static const struct medium_image *choose(const struct preparation *p, const stru
     const struct medium_image *chosen;
     struct error ignored;
 
+    if (wishes.manual)
+        wishes.edition = NULL;
     if (wishes.edition || !entry)
         return answers_choose(&wishes, medium, error);
     wishes.edition = entry->edition;

@@ -16,8 +16,7 @@
 #include "prepare.h"
 #include "wishes.h"
 
-/* The system disk, the medium, the answer disc, a disk for a driver to be tried on; or the first and a disc to start.
- */
+/* The system disk, the medium, the answer disc, a disk for a driver to be tried on; or fewer others. */
 #define DISKS_OF_OURS 4
 #define RDP "127.0.0.1:3389:3389"
 
