@@ -11,6 +11,7 @@
 
 #include "../../vmm/windows/fetch_private.h"
 #include "../../vmm/windows/progress.h"
+#include "../../vmm/windows/waiting.h"
 #include "casement/bytes.h"
 #include "casement/loop.h"
 #include "cmocka_all.h"

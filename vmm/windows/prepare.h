@@ -11,7 +11,6 @@
 #include "journey.h"
 #include "profile.h"
 #include "source.h"
-#include "waiting.h"
 
 struct preparation {
     struct config *config;

@@ -3,6 +3,7 @@
 #define CASEMENT_WINDOWS_PREPARE_PRIVATE_H
 
 #include "prepare.h"
+#include "waiting.h"
 
 bool prepare_exists(const char *path);
 /* The medium, found or fetched, and which of its images is meant; the journey has both. As prepare() returns. */
