@@ -85,6 +85,14 @@ void driver_wait(struct driver *driver, unsigned milliseconds)
     loop_run(driver->fake->board.loop);
 }
 
+/* The next key's time is counted from when the one before was late, so each has a wait of its own. */
+void driver_wait_keys(struct driver *driver, unsigned count)
+{
+    for (unsigned n = 0; n < count; n++)
+        driver_wait(driver, PACE_MS);
+    driver_settle(driver);
+}
+
 /* Each round runs the timers that are due, what is posted, and what that posts. */
 void driver_settle(struct driver *driver)
 {

@@ -98,6 +98,9 @@ void driver_poke(struct driver *driver, uint64_t at, unsigned size, uint64_t val
 /* Runs the board's loop until nothing is posted, or for so many milliseconds. */
 void driver_settle(struct driver *driver);
 void driver_wait(struct driver *driver, unsigned milliseconds);
+/* Until so many keys that were pressed or let go have come through, however slow this host is. */
+#define PACE_MS 25 /* a little more than between two keys */
+void driver_wait_keys(struct driver *driver, unsigned count);
 
 /* The next event of a ring, acknowledged or left unread; false: none. */
 bool driver_event(struct driver *driver, unsigned interrupter, struct guest_trb *event);

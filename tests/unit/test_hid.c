@@ -10,7 +10,6 @@
 #define KEYBOARD_PORT 1
 #define TABLET_PORT 2
 #define STALL 6
-#define PACE_MS 25 /* a little more than between two keys */
 
 /* What stands in for PS/2. */
 struct fall_back {
@@ -145,7 +144,7 @@ static void more_keys_than_a_report_holds(void **state)
     for (unsigned n = 0; n < 7; n++)
         assert_int_equal(input_key(driver->input, KEY_Q + n, true), 0);
     awaited(driver, slot);
-    driver_wait(driver, 7 * PACE_MS);
+    driver_wait_keys(driver, 7);
     for (unsigned n = 1; n < 6; n++)
         assert_int_equal(report(driver, slot) & 0xFFFF, 0);
     assert_int_equal(report(driver, slot), 0x0101010101010000);

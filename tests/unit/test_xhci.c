@@ -132,7 +132,7 @@ static void keys_arrive_in_order(void **state)
     press(driver, KEY_A, true);
     press(driver, KEY_A, false);
     press(driver, KEY_LEFTSHIFT, false);
-    driver_wait(driver, 100); /* the pace of keys */
+    driver_wait_keys(driver, 4);
     static const uint64_t reports[] = {0x02, 0x040002, 0x02, 0};
 
     for (unsigned n = 0; n < 4; n++) {
